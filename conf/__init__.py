@@ -1,0 +1,1 @@
+"""Hydra configuration; a package, so that an installed wheel finds it."""

@@ -1,0 +1,257 @@
+"""The physics of segment allocation, once: transfers, latency and budgets of a placement (paper Eq 5 to 9; spec 4 to 6).
+
+Everything that states a latency calls these kernels: the scalar and the vector environment, the checker that replays
+solution files, the baselines, the viewer. They do not ask whether a placement is allowed (``feasibility`` does), so a
+replayed solution that breaks constraints still has its latency.
+
+Arguments, everywhere: ``row`` (state row, float64), ``place`` (int16, slot of every segment of the current request),
+``d`` (integers of ``state.make_dims``), ``table`` (layer table), ``nets`` (network table).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs._jit import kernel
+from envs.distprivacy import state as s
+from envs.distprivacy import tables as t
+
+Row = NDArray[np.float64]
+Place = NDArray[np.int16]
+Dims = NDArray[np.int64]
+Table = NDArray[np.float64]
+
+BUDGET_TOLERANCE = 1e-9
+"""Relative tolerance of memory, compute and bandwidth budgets."""
+_INF = np.inf
+
+
+@kernel
+def begin_period(row: Row, d: Dims) -> None:
+    """Start a period on the instance in ``row``: all budgets afresh, no request begun."""
+    slots = d[s.DEVICES] + 1
+    row[d[s.O_END_OF_INSTANCE] :] = 0.0
+    row[s.REQUEST] = -1.0
+    row[s.STATUS] = s.SERVED
+    for scalar in (s.SERVED_COUNT, s.REJECTED_COUNT, s.LATENCY_SUM, s.BYTES_SUM, s.LAST_LATENCY, s.LAST_BYTES, s.DEBT):
+        row[scalar] = 0.0
+    speed_sum, log_speed, log_rate, present = 0.0, 0.0, 0.0, 0.0
+    for j in range(slots - 1):
+        if row[d[s.O_PRESENT] + j] > 0.0:
+            present += 1.0
+            speed_sum += row[d[s.O_SPEED] + j]
+            log_speed += np.log(row[d[s.O_SPEED] + j])
+            log_rate += np.log(row[d[s.O_RATE] + j])
+    row[s.DEVICE_COUNT] = present
+    if present > 0.0:
+        row[s.MEAN_SPEED] = speed_sum / present
+        row[s.SPEED_CENTER] = np.exp(log_speed / present)
+        row[s.RATE_CENTER] = np.exp(log_rate / present)
+    for j in range(slots - 1):
+        if row[d[s.O_PRESENT] + j] > 0.0:
+            row[d[s.O_LOG_SPEED] + j] = np.log(row[d[s.O_SPEED] + j] / row[s.SPEED_CENTER])
+            row[d[s.O_LOG_RATE] + j] = np.log(row[d[s.O_RATE] + j] / row[s.RATE_CENTER])
+
+
+@kernel
+def request_scale(row: Row, d: Dims, nets: Table, request: int) -> float:
+    """Seconds by which the rewards of a request are divided: an even split over an average device, from the instance alone."""
+    source = d[s.O_SOURCES] + 5 * int(row[d[s.O_REQUESTS] + 2 * request])
+    net = int(row[d[s.O_REQUESTS] + 2 * request + 1])
+    seconds = nets[net, t.SOURCE_MULTS] / row[source]
+    count = row[s.DEVICE_COUNT]
+    if count > 0.0:
+        seconds += nets[net, t.SPLIT_MULTS] / (count * row[s.MEAN_SPEED])
+        seconds += nets[net, t.SPLIT_LINK] / (count * row[s.RATE_CENTER])
+        seconds += nets[net, t.SOURCE_LINK] / (count * row[source + 1])
+    return float(seconds)
+
+
+@kernel
+def load_request(row: Row, d: Dims, nets: Table, request: int) -> None:
+    """Make ``request`` the current one: its source into slot D, used budgets saved, counters at zero, before layer 1."""
+    devices = d[s.DEVICES]
+    slots = devices + 1
+    index = int(row[d[s.O_REQUESTS] + 2 * request])
+    net = int(row[d[s.O_REQUESTS] + 2 * request + 1])
+    source = d[s.O_SOURCES] + 5 * index
+    row[d[s.O_SPEED] + devices] = row[source]
+    row[d[s.O_RATE] + devices] = row[source + 1]
+    row[d[s.O_PRESENT] + devices] = 1.0
+    row[d[s.O_MEMORY] + devices] = row[source + 2]
+    row[d[s.O_COMPUTE] + devices] = row[source + 3]
+    row[d[s.O_BANDWIDTH] + devices] = row[source + 4]
+    used = d[s.O_SOURCE_USED] + 3 * index
+    row[d[s.O_USED_MEMORY] + devices] = row[used]
+    row[d[s.O_USED_COMPUTE] + devices] = row[used + 1]
+    row[d[s.O_USED_BANDWIDTH] + devices] = row[used + 2]
+    row[d[s.O_SAVED] : d[s.O_SAVED] + 3 * slots] = row[d[s.O_USED_MEMORY] : d[s.O_USED_MEMORY] + 3 * slots]
+    row[s.REQUEST], row[s.NETWORK] = request, net
+    row[s.LAYER] = nets[net, t.START] - 1.0
+    for scalar in (s.SEGMENT, s.LATENCY_DONE, s.LATENCY_FIRST, s.LATENCY_LAYER, s.LATENCY_PENDING, s.BYTES, s.PAID):
+        row[scalar] = 0.0
+    for quantity, log in ((s.O_SPEED, s.O_LOG_SPEED), (s.O_RATE, s.O_LOG_RATE)):
+        center = row[s.SPEED_CENTER] if quantity == s.O_SPEED else row[s.RATE_CENTER]
+        row[d[log] + devices] = np.log(row[d[quantity] + devices] / center) if center > 0.0 else 0.0
+    row[s.SCALE] = request_scale(row, d, nets, request)
+    slowest_speed, slowest_rate = row[source], row[source + 1]
+    for j in range(devices):
+        if row[d[s.O_PRESENT] + j] > 0.0:
+            slowest_speed = min(slowest_speed, row[d[s.O_SPEED] + j])
+            slowest_rate = min(slowest_rate, row[d[s.O_RATE] + j])
+    row[s.UPPER] = nets[net, t.ALL_MULTS] / slowest_speed + nets[net, t.ALL_BYTES] / slowest_rate
+    row[d[s.O_COUNT] : d[s.O_COUNT] + slots] = 0.0
+
+
+@kernel
+def finish_request(row: Row, d: Dims, served: bool) -> None:
+    """Book the current request as served, or as rejected: then every budget that it used is given back."""
+    devices = d[s.DEVICES]
+    slots = devices + 1
+    if served:
+        row[s.STATUS] = s.SERVED
+        row[s.LAST_LATENCY] = latency_so_far(row)
+        row[s.LAST_BYTES] = row[s.BYTES]
+        row[s.SERVED_COUNT] += 1.0
+        row[s.LATENCY_SUM] += row[s.LAST_LATENCY]
+        row[s.BYTES_SUM] += row[s.BYTES]
+    else:
+        row[s.STATUS] = s.REJECTED
+        row[s.LAST_LATENCY] = -1.0
+        row[s.LAST_BYTES] = 0.0
+        row[s.REJECTED_COUNT] += 1.0
+        row[d[s.O_USED_MEMORY] : d[s.O_USED_MEMORY] + 3 * slots] = row[d[s.O_SAVED] : d[s.O_SAVED] + 3 * slots]
+    used = d[s.O_SOURCE_USED] + 3 * int(row[d[s.O_REQUESTS] + 2 * int(row[s.REQUEST])])
+    row[used] = row[d[s.O_USED_MEMORY] + devices]
+    row[used + 1] = row[d[s.O_USED_COMPUTE] + devices]
+    row[used + 2] = row[d[s.O_USED_BANDWIDTH] + devices]
+
+
+@kernel
+def latency_so_far(row: Row) -> float:
+    """Seconds that are already certain for the current request; its latency once all layers are placed."""
+    return row[s.LATENCY_DONE] + row[s.LATENCY_FIRST] + row[s.LATENCY_LAYER] + row[s.LATENCY_PENDING]  # type: ignore[no-any-return]
+
+
+@kernel
+def start_layer(row: Row, d: Dims, table: Table) -> None:
+    """Close the current layer and open the next: its counts become the previous ones (Eq 5: the layers follow each other)."""
+    slots = d[s.DEVICES] + 1
+    row[s.LATENCY_DONE] += row[s.LATENCY_LAYER]
+    row[s.LATENCY_LAYER] = 0.0
+    row[s.LATENCY_PENDING] = 0.0
+    row[s.LAYER] += 1.0
+    row[s.SEGMENT] = 0.0
+    k = int(row[s.LAYER])
+    count, prev, home, comm = d[s.O_COUNT], d[s.O_PREV], d[s.O_HOME], d[s.O_COMM]
+    row[s.SLOWEST], row[s.SLOWEST_RATE], row[s.SECOND_RATE] = -1.0, _INF, _INF
+    for j in range(slots):
+        held = row[count + j]
+        row[prev + j] = held
+        row[home + j] = held
+        row[count + j] = 0.0
+        row[comm + j] = 0.0
+        if held > 0.0:
+            rate = row[d[s.O_RATE] + j]
+            if rate < row[s.SLOWEST_RATE]:
+                row[s.SECOND_RATE] = row[s.SLOWEST_RATE]
+                row[s.SLOWEST], row[s.SLOWEST_RATE] = j, rate
+            elif rate < row[s.SECOND_RATE]:
+                row[s.SECOND_RATE] = rate
+    if int(table[k, t.GROUP]) == k:
+        row[d[s.O_DISTINCT] : d[s.O_DISTINCT] + slots] = 0.0
+    if table[k, t.IN_MODE] == t.MAPS:
+        row[d[s.O_SENT] : d[s.O_SENT] + slots * slots] = 0.0
+
+
+@kernel
+def has_seen(place: Place, table: Table, k: int, p: int, j: int) -> bool:
+    """Whether slot j held map p in an earlier layer of the group of layer k."""
+    for earlier in range(int(table[k, t.GROUP]), k):
+        if place[int(table[earlier, t.OFFSET]) + p] == j:
+            return True
+    return False
+
+
+@kernel
+def transfer_time(row: Row, place: Place, d: Dims, table: Table, k: int, p: int, j: int) -> float:
+    """Time of the slowest transfer into slot j, seconds, if it also took map p of layer k (Eq 5, 6)."""
+    mode, unit = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT]
+    if mode == t.PARTIAL:
+        rate = row[s.SECOND_RATE] if int(row[s.SLOWEST]) == j else row[s.SLOWEST_RATE]
+        return (row[d[s.O_COUNT] + j] + 1.0) * unit / rate  # type: ignore[no-any-return]
+    slowest = row[d[s.O_COMM] + j]
+    if mode == t.MAPS:
+        holder = int(place[int(table[k - 1, t.OFFSET]) + p])
+        if holder != j:
+            moved = row[d[s.O_SENT] + holder * (d[s.DEVICES] + 1) + j] + 1.0
+            slowest = max(slowest, moved * unit / row[d[s.O_RATE] + holder])
+    elif mode == t.GATHER or mode == t.GATHER_ALL:
+        for i in range(d[s.DEVICES] + 1):
+            held = row[d[s.O_PREV] + i]
+            if held > 0.0 and i != j:
+                amount = unit * held if mode == t.GATHER else unit
+                slowest = max(slowest, amount / row[d[s.O_RATE] + i])
+    return slowest  # type: ignore[no-any-return]
+
+
+@kernel
+def latency_with(row: Row, place: Place, d: Dims, table: Table, k: int, p: int, j: int) -> Any:
+    """``(first, layer, pending, comm)`` if slot j took map p: the parts of the latency so far, and j's transfer time, seconds."""
+    comm = transfer_time(row, place, d, table, k, p, j)
+    n = row[d[s.O_COUNT] + j] + 1.0
+    busy = n * table[k, t.MULTS] / row[d[s.O_SPEED] + j]
+    first, pending = row[s.LATENCY_FIRST], row[s.LATENCY_PENDING]
+    if table[k, t.FIRST] > 0.0:
+        first = max(first, comm)
+    else:
+        busy += comm
+    if j != d[s.DEVICES]:
+        send = table[k, t.SEND_MAP] * n + table[k, t.SEND_ONCE]
+        pending = max(pending, send / row[d[s.O_RATE] + j])
+    return first, max(row[s.LATENCY_LAYER], busy), pending, comm
+
+
+@kernel
+def put_segment(row: Row, place: Place, d: Dims, table: Table, j: int) -> None:
+    """Place the next map of the current layer on slot j: budgets, transfers, latency and counts follow."""
+    k, p = int(row[s.LAYER]), int(row[s.SEGMENT])
+    slots = d[s.DEVICES] + 1
+    mode, unit = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT]
+    first, layer, pending, comm = latency_with(row, place, d, table, k, p, j)
+    row[s.LATENCY_FIRST], row[s.LATENCY_LAYER], row[s.LATENCY_PENDING] = first, layer, pending
+    row[d[s.O_COMM] + j] = comm
+    sent = 0.0
+    bandwidth = d[s.O_USED_BANDWIDTH]
+    if mode == t.MAPS:
+        holder = int(place[int(table[k - 1, t.OFFSET]) + p])
+        row[d[s.O_HOME] + holder] -= 1.0
+        if holder != j:
+            row[d[s.O_SENT] + holder * slots + j] += 1.0
+            row[bandwidth + holder] += unit
+            sent = unit
+    elif mode != t.NONE:
+        for i in range(slots):
+            held = row[d[s.O_PREV] + i]
+            if held > 0.0 and i != j:
+                amount = unit * held if mode == t.GATHER else unit
+                row[bandwidth + i] += amount
+                sent += amount
+    row[s.BYTES] += sent
+    if table[k, t.LIMIT] >= 0.0 and j != d[s.DEVICES] and not has_seen(place, table, k, p, j):
+        row[d[s.O_DISTINCT] + j] += 1.0
+    place[int(table[k, t.OFFSET]) + p] = j
+    row[d[s.O_COUNT] + j] += 1.0
+    row[d[s.O_USED_MEMORY] + j] += table[k, t.WEIGHT]
+    row[d[s.O_USED_COMPUTE] + j] += table[k, t.MULTS]
+    row[s.SEGMENT] = p + 1.0
+
+
+@kernel
+def put_layer_on_source(row: Row, place: Place, d: Dims, table: Table) -> None:
+    """Place every segment of the current layer on the source."""
+    for _ in range(int(table[int(row[s.LAYER]), t.SEGMENTS])):
+        put_segment(row, place, d, table, d[s.DEVICES])

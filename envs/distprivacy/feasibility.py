@@ -1,0 +1,249 @@
+"""Which device may take the next map: budgets, privacy and the look-ahead mask (paper Eq 10b to 10h; spec sections 6, 7).
+
+Two promises, both tested. *Sound*: the mask never removes a placement that some complete, valid placement of the request
+needs, so an optimum is always reachable. *A layer begun can be completed*: within a layer no sequence of allowed
+placements runs into a dead end. The second is exact where a layer's maps compete for privacy room, memory, compute and the
+bandwidth of the senders. A dead end stays possible in two corners, and the request is then rejected: a conv layer in
+`group` scope whose compute or memory budgets bind, and holders that lack the bandwidth for a later layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs._jit import kernel
+from envs.distprivacy import state as s
+from envs.distprivacy import tables as t
+from envs.distprivacy.dynamics import BUDGET_TOLERANCE, Dims, Place, Row, Table, has_seen
+
+_MANY = 1e9
+_EXACT = 1.0 + BUDGET_TOLERANCE
+
+
+@kernel
+def fits(budget: float, used: float, unit: float) -> float:
+    """How many units still fit a budget: floor((budget (1 + 1e-9) - used) / unit); a large number where a unit costs nothing."""
+    if unit <= 0.0:
+        return _MANY
+    return max(0.0, np.floor((budget * _EXACT - used) / unit))  # type: ignore[no-any-return]
+
+
+@kernel
+def capacity(row: Row, d: Dims, table: Table, k: int, j: int) -> float:
+    """How many more segments of layer k device j can hold by memory and compute."""
+    memory = fits(row[d[s.O_MEMORY] + j], row[d[s.O_USED_MEMORY] + j], table[k, t.WEIGHT])
+    compute = fits(row[d[s.O_COMPUTE] + j], row[d[s.O_USED_COMPUTE] + j], table[k, t.MULTS])
+    return min(memory, compute)  # type: ignore[no-any-return]
+
+
+@kernel
+def bandwidth_left(row: Row, d: Dims, j: int) -> float:
+    """Bytes that slot j may still send in this period."""
+    return row[d[s.O_BANDWIDTH] + j] * _EXACT - row[d[s.O_USED_BANDWIDTH] + j]  # type: ignore[no-any-return]
+
+
+@kernel
+def largest(values: Row, start: int, n: int, c: int, at: int, value: float) -> float:
+    """Sum of the c largest of ``values[start:start + n]``, with entry ``at`` (if >= 0) taken to be ``value``."""
+    best = np.zeros(c)
+    for j in range(n):
+        x = value if j == at else values[start + j]
+        for r in range(c):
+            if x > best[r]:
+                x, best[r] = best[r], x
+    return best.sum()  # type: ignore[no-any-return]
+
+
+@kernel
+def most_total(low: Row, high: Row, limit: float, c: int) -> float:
+    """Largest sum of counts x with low <= x <= high of which the c largest together stay within ``limit``; -1 if none.
+
+    Raising the smallest counts first costs the c largest least, so the best x is a water level.
+    """
+    n = low.shape[0]
+    x = low.copy()
+    if largest(x, 0, n, c, -1, 0.0) > limit:
+        return -1.0
+    while True:
+        # raise every count at or below the current lowest raisable level by one, one at a time
+        pick = -1
+        for j in range(n):
+            if x[j] < high[j] and (pick < 0 or x[j] < x[pick]):
+                pick = j
+        if pick < 0 or largest(x, 0, n, c, pick, x[pick] + 1.0) > limit:
+            return x.sum()  # type: ignore[no-any-return]
+        x[pick] += 1.0
+
+
+@kernel
+def request_fits(row: Row, d: Dims, table: Table, nets: Table) -> bool:
+    """Whether the current request can be served at all, by its source's budgets and the room of each layer (necessary)."""
+    devices = d[s.DEVICES]
+    net = int(row[s.NETWORK])
+    for budget, used, need in (
+        (row[d[s.O_MEMORY] + devices], row[d[s.O_USED_MEMORY] + devices], nets[net, t.SOURCE_MEMORY]),
+        (row[d[s.O_COMPUTE] + devices], row[d[s.O_USED_COMPUTE] + devices], nets[net, t.SOURCE_MULTS]),
+        (row[d[s.O_BANDWIDTH] + devices], row[d[s.O_USED_BANDWIDTH] + devices], nets[net, t.SOURCE_BYTES]),
+    ):
+        if used + need > budget * _EXACT:
+            return False
+    start = int(nets[net, t.START])
+    for k in range(start + 1, start + int(nets[net, t.LENGTH]) - 1):
+        if table[k, t.ON_SOURCE] == 0.0 and not layer_has_room(row, d, table, k):
+            return False
+    return True
+
+
+@kernel
+def layer_has_room(row: Row, d: Dims, table: Table, k: int) -> bool:
+    """Whether the present devices together have room for all maps of layer k by memory, compute and privacy."""
+    devices, segments, limit = d[s.DEVICES], table[k, t.SEGMENTS], table[k, t.LIMIT]
+    if d[s.COLLUDERS] > 1 and limit >= 0.0:
+        high = np.zeros(devices)
+        for j in range(devices):
+            if row[d[s.O_PRESENT] + j] > 0.0:
+                high[j] = min(segments, capacity(row, d, table, k, j))
+        return most_total(np.zeros(devices), high, limit, d[s.COLLUDERS]) >= segments  # type: ignore[no-any-return]
+    room = 0.0
+    for j in range(devices):
+        if row[d[s.O_PRESENT] + j] > 0.0:
+            free = capacity(row, d, table, k, j)
+            room += min(free, limit) if limit >= 0.0 else free
+            if room >= segments:
+                return True
+    return False
+
+
+@kernel
+def open_layer(row: Row, d: Dims, table: Table) -> None:
+    """Limits of the layer just started: most maps on each device (O_CAP) and fewest, for want of bandwidth (O_LOW)."""
+    k = int(row[s.LAYER])
+    mode, unit, segments = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT], table[k, t.SEGMENTS]
+    limit, send = table[k, t.LIMIT], table[k, t.SEND_MAP]
+    if d[s.GROUP_SCOPE] == 1 and int(table[k, t.GROUP]) != k:
+        limit = -1.0  # maps of one's own are free here; has_seen decides about the others
+    devices = d[s.DEVICES]
+    for j in range(devices + 1):
+        cap, low = 0.0, 0.0
+        if j < devices and row[d[s.O_PRESENT] + j] > 0.0:
+            cap = min(segments, capacity(row, d, table, k, j))
+            if limit >= 0.0:
+                cap = min(cap, limit)
+        left = bandwidth_left(row, d, j)
+        if mode == t.PARTIAL:
+            if row[d[s.O_PREV] + j] > 0.0:
+                # it sends `unit` bytes for each map held elsewhere, and `send` to the source for each that it holds
+                if unit <= send:
+                    low = 0.0 if unit * segments <= left else segments + 1.0
+                else:
+                    low = max(0.0, np.ceil((unit * segments - left) / (unit - send)))
+            else:
+                cap = min(cap, fits(left, 0.0, send))
+            if table[k, t.SEND_ONCE] > left:
+                cap = 0.0
+        row[d[s.O_CAP] + j] = cap
+        row[d[s.O_LOW] + j] = low
+
+
+@kernel
+def next_low(row: Row, d: Dims, table: Table, k: int, j: int) -> float:
+    """Fewest maps of the next layer that conv holder j must keep, since it can't afford to send more partial sums away."""
+    kept = table[k, t.OUT_MAPS] - fits(bandwidth_left(row, d, j), 0.0, table[k, t.NEXT_UNIT])
+    return max(0.0, kept)  # type: ignore[no-any-return]
+
+
+@kernel
+def may_see(row: Row, place: Place, d: Dims, table: Table, k: int, p: int, j: int) -> bool:
+    """Whether device j may see map p of layer k (10f), room for the layer's other maps included when devices collude."""
+    limit = table[k, t.LIMIT]
+    if limit < 0.0:
+        return True
+    devices, c = d[s.DEVICES], d[s.COLLUDERS]
+    grouped = d[s.GROUP_SCOPE] == 1
+    if grouped and has_seen(place, table, k, p, j):
+        return True
+    held = d[s.O_DISTINCT] if grouped else d[s.O_COUNT]
+    if c == 1:
+        return row[held + j] + 1.0 <= limit  # type: ignore[no-any-return]
+    if largest(row, held, devices, c, j, row[held + j] + 1.0) > limit:
+        return False
+    if grouped and int(table[k, t.GROUP]) != k:
+        return True  # every remaining map can stay with its holder
+    low, high = np.zeros(devices), np.zeros(devices)
+    for i in range(devices):
+        low[i] = max(row[held + i] + (1.0 if i == j else 0.0), row[d[s.O_LOW] + i])
+        high[i] = max(low[i], row[d[s.O_CAP] + i])
+    return most_total(low, high, limit, c) >= table[k, t.SEGMENTS]  # type: ignore[no-any-return]
+
+
+@kernel
+def can_finish(row: Row, d: Dims, table: Table, k: int, i: int, home: float, count: float, left: float) -> bool:
+    """Whether slot i, with ``count`` maps of this layer and ``home`` maps of the last still to go, can afford its sends.
+
+    Maps that find no room at home must move, at IN_UNIT bytes; those that stay cost what the source must get of them.
+    """
+    move = max(0.0, home - (row[d[s.O_CAP] + i] - count))
+    final = count + home - move
+    send = table[k, t.SEND_MAP] * final + (table[k, t.SEND_ONCE] if final > 0.0 else 0.0)
+    return table[k, t.IN_UNIT] * move + send <= left  # type: ignore[no-any-return]
+
+
+@kernel
+def fill_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
+    """Write the look-ahead mask of the next map into the row (O_MASK); returns the number of devices that may take it."""
+    k, p = int(row[s.LAYER]), int(row[s.SEGMENT])
+    mode, unit, segments = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT], table[k, t.SEGMENTS]
+    devices = d[s.DEVICES]
+    mask, count, cap, low = d[s.O_MASK], d[s.O_COUNT], d[s.O_CAP], d[s.O_LOW]
+    dead = False
+    low_total, room, short, short_at, holder = 0.0, 0.0, 0, -1, -1
+    home_affords = False
+    if mode == t.PARTIAL:
+        for i in range(devices + 1):
+            low_total += max(row[low + i], row[count + i])
+            room += row[cap + i]
+            dead = dead or row[low + i] > row[cap + i]
+        dead = dead or low_total > segments or room < segments
+    elif mode == t.MAPS:
+        holder = int(place[int(table[k - 1, t.OFFSET]) + p])
+        for i in range(devices + 1):
+            room += row[cap + i]
+            home = row[d[s.O_HOME] + i]
+            if home > 0.0 and not can_finish(row, d, table, k, i, home, row[count + i], bandwidth_left(row, d, i)):
+                dead = True
+        dead = dead or room < segments
+        spare = bandwidth_left(row, d, holder) - unit
+        home_affords = can_finish(row, d, table, k, holder, row[d[s.O_HOME] + holder] - 1.0, row[count + holder], spare)
+    else:
+        for i in range(devices + 1):
+            held = row[d[s.O_PREV] + i]
+            if held > 0.0 and (unit * held if mode == t.GATHER else unit) > bandwidth_left(row, d, i):
+                short += 1
+                short_at = i
+    next_total = 0.0
+    looks_on = table[k, t.NEXT_UNIT] > 0.0
+    if looks_on:
+        for i in range(devices):
+            if row[count + i] > 0.0:
+                next_total += next_low(row, d, table, k, i)
+    valid = 0
+    for j in range(devices):
+        n = row[count + j]
+        ok = not dead and row[d[s.O_PRESENT] + j] > 0.0 and n < row[cap + j]
+        if ok:
+            if mode == t.PARTIAL:
+                ok = low_total + (1.0 if n + 1.0 > max(row[low + j], n) else 0.0) <= segments
+            elif mode == t.MAPS:
+                if j != holder:
+                    home = row[d[s.O_HOME] + j]
+                    ok = home_affords and can_finish(row, d, table, k, j, home, n + 1.0, bandwidth_left(row, d, j))
+            else:
+                ok = short == 0 or (short == 1 and short_at == j)
+                ok = ok and table[k, t.SEND_MAP] + table[k, t.SEND_ONCE] <= bandwidth_left(row, d, j)
+        if ok and looks_on:
+            need = next_low(row, d, table, k, j)
+            ok = need <= table[k, t.NEXT_ROOM] and next_total + (need if n == 0.0 else 0.0) <= table[k, t.OUT_MAPS]
+        ok = ok and may_see(row, place, d, table, k, p, j)
+        row[mask + j] = 1.0 if ok else 0.0
+        valid += 1 if ok else 0
+    return valid

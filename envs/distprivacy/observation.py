@@ -1,0 +1,251 @@
+"""The observation: one flat float32 vector of named slices, the action mask last (spec section 7).
+
+``full``: one slice of D numbers per device feature, then the request's own numbers, then the mask. ``paper``: the binary
+state of RL-DistPrivacy (section 3.4.2), without a mask. D is ``max_devices``; absent devices are zero throughout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs._jit import kernel
+from envs.distprivacy import state as s
+from envs.distprivacy import tables as t
+from envs.distprivacy.dynamics import Dims, Place, Row, Table, has_seen, latency_so_far, latency_with
+from envs.distprivacy.feasibility import bandwidth_left
+
+_MOST = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One named slice of an observation."""
+
+    name: str
+    meaning: str
+    unit: str
+    low: float = 0.0
+    high: float = 1.0
+
+
+_LATENCY = "request scales"
+DEVICE_FEATURES = (
+    Feature("present", "the slot holds a device of this period", "0/1"),
+    Feature("increase", "increase of the latency so far if the next map is placed here", _LATENCY, 0.0, _MOST),
+    Feature("holds_map", "holds the next map at the layer before", "0/1"),
+    Feature("home", "maps of the layer before that it holds and that are still to be placed, share of the layer", "share"),
+    Feature("previous", "segments of the layer before on it, share of that layer", "share"),
+    Feature("count", "segments of this layer on it, share of the layer", "share"),
+    Feature("slack", "time by which it is ahead of the slowest device of the layer", _LATENCY, 0.0, _MOST),
+    Feature("privacy_room", "maps that it may still see in this layer (group), share of the layer; 1 without a limit", "share"),
+    Feature("seen_map", "has seen the next map in an earlier layer of the group", "0/1"),
+    Feature("memory_left", "share of the period's memory left", "share"),
+    Feature("compute_left", "share of the period's compute left", "share"),
+    Feature("bandwidth_left", "share of the period's bandwidth left", "share"),
+    Feature("speed", "log of its speed over the fleet's geometric mean", "log ratio", -10.0, 10.0),
+    Feature("rate", "log of its rate over the fleet's geometric mean", "log ratio", -10.0, 10.0),
+    Feature("compute_cost", "computation time of one segment of this layer here", _LATENCY, 0.0, _MOST),
+    Feature("send_cost", "time to send one output map of this layer from here", _LATENCY, 0.0, _MOST),
+)
+REQUEST_FEATURES = (
+    Feature("conv", "the layer is a convolution", "0/1"),
+    Feature("act", "an activation", "0/1"),
+    Feature("pool", "a pooling", "0/1"),
+    Feature("fc", "fully connected", "0/1"),
+    Feature("by_partial_sums", "data arrive as partial sums of a conv", "0/1"),
+    Feature("by_maps", "data arrive map by map", "0/1"),
+    Feature("next_on_source", "the next layer runs on the source", "0/1"),
+    Feature("next_by_partial_sums", "this layer is a conv whose holders all send to all holders of the next", "0/1"),
+    Feature("network", "index of the network in the task over the number of networks", "share"),
+    Feature("depth", "position of the layer, 0 first to 1 last", "share"),
+    Feature("progress", "maps of the layer already placed, share", "share"),
+    Feature("maps", "log2(1 + maps still to place) / 10", "log", 0.0, 2.0),
+    Feature("limit", "privacy limit of the layer over its maps; 1 without a limit", "share"),
+    Feature("latency", "latency so far", _LATENCY, 0.0, _MOST),
+    Feature("latency_layer", "latency of this layer so far", _LATENCY, 0.0, _MOST),
+    Feature("latency_first", "transfer from the source into layer 2 so far", _LATENCY, 0.0, _MOST),
+    Feature("latency_pending", "transfer back to the source that is already due", _LATENCY, 0.0, _MOST),
+    Feature("slowest_sender", "time in which the slowest sender delivers one map's partial sums", _LATENCY, 0.0, _MOST),
+    Feature("mean_compute_cost", "computation time of one segment on a device of mean speed (geometric)", _LATENCY, 0.0, _MOST),
+    Feature("mean_send_cost", "time to send one output map at the fleet's mean rate (geometric)", _LATENCY, 0.0, _MOST),
+    Feature("source_speed", "log of the source's speed over the fleet's geometric mean", "log ratio", -10.0, 10.0),
+    Feature("source_rate", "log of the source's rate over the fleet's geometric mean", "log ratio", -10.0, 10.0),
+    Feature("requests_left", "requests of the period still to come, share", "share"),
+    Feature("fleet", "present devices over 100", "share", 0.0, _MOST),
+)
+PAPER_REQUEST_FEATURES = (
+    Feature("network", "index of the network in the task over the number of networks", "share"),
+    Feature("layer", "position of the layer, 0 first to 1 last", "share"),
+    Feature("segment", "next segment over the segments of the layer", "share"),
+)
+PAPER_DEVICE_FEATURES = (
+    Feature("compute_ok", "compute for one more segment is left", "0/1"),
+    Feature("bandwidth_ok", "bandwidth to send one more output map is left", "0/1"),
+    Feature("memory_ok", "memory for one more segment is left", "0/1"),
+    Feature("privacy_ok", "privacy room for one more segment is left", "0/1"),
+    Feature("held", "segments of this layer on it, share of the layer", "share"),
+    Feature("previous", "segments of the layer before on it, share of that layer", "share"),
+)
+N_DEVICE = len(DEVICE_FEATURES)
+N_REQUEST = len(REQUEST_FEATURES)
+N_PAPER_REQUEST = len(PAPER_REQUEST_FEATURES)
+
+
+def _ordered(kind: str, max_devices: int) -> list[tuple[Feature, int]]:
+    """Features with their lengths, in order of the vector."""
+    if kind == "paper":
+        return [(f, 1) for f in PAPER_REQUEST_FEATURES] + [(f, max_devices) for f in PAPER_DEVICE_FEATURES]
+    mask = Feature("mask", "the device may take the next map (look-ahead)", "0/1")
+    return [*((f, max_devices) for f in DEVICE_FEATURES), *((f, 1) for f in REQUEST_FEATURES), (mask, max_devices)]
+
+
+def layout(kind: str, max_devices: int) -> dict[str, slice]:
+    """Name of every part of the observation -> its slice. ``kind``: "full" or "paper"."""
+    slices, at = {}, 0
+    for feature, length in _ordered(kind, max_devices):
+        slices[feature.name] = slice(at, at + length)
+        at += length
+    return slices
+
+
+def bounds(kind: str, max_devices: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lowest and highest value of every number of the observation, float32."""
+    parts = _ordered(kind, max_devices)
+    low = np.concatenate([np.full(n, f.low, np.float32) for f, n in parts])
+    return low, np.concatenate([np.full(n, f.high, np.float32) for f, n in parts])
+
+
+@kernel
+def _clip(value: float) -> float:
+    return min(value, _MOST)
+
+
+@kernel
+def _share(left: float, whole: float) -> float:
+    return max(0.0, min(1.0, left / whole)) if whole > 0.0 else 0.0
+
+
+@kernel
+def observe_full(row: Row, place: Place, d: Dims, table: Table, nets: Table, out: NDArray[np.float32]) -> None:
+    """Write the full observation of the next decision into ``out`` (float32); all zero where none is left."""
+    out[:] = 0.0
+    if row[s.STATUS] != s.DECIDE:
+        return
+    devices, k, p = d[s.DEVICES], int(row[s.LAYER]), int(row[s.SEGMENT])
+    mode, segments, limit = int(table[k, t.IN_MODE]), table[k, t.SEGMENTS], table[k, t.LIMIT]
+    scale = 1.0 / row[s.SCALE]
+    per_map = 1.0 / segments
+    per_prev = 1.0 / table[k - 1, t.SEGMENTS]
+    now = latency_so_far(row)
+    base = row[s.LATENCY_DONE]
+    holder = int(place[int(table[k - 1, t.OFFSET]) + p]) if mode == t.MAPS else -1
+    grouped = d[s.GROUP_SCOPE] == 1
+    later_in_group = grouped and int(table[k, t.GROUP]) != k
+    held = d[s.O_DISTINCT] if grouped else d[s.O_COUNT]
+    mults, out_bytes = table[k, t.MULTS], table[k, t.OUT_BYTES]
+    first_layer = table[k, t.FIRST] > 0.0
+    for j in range(devices):
+        if row[d[s.O_PRESENT] + j] == 0.0:
+            continue
+        speed, rate, n = row[d[s.O_SPEED] + j], row[d[s.O_RATE] + j], row[d[s.O_COUNT] + j]
+        first, layer, pending, _ = latency_with(row, place, d, table, k, p, j)
+        cost = mults / speed
+        if first_layer:
+            ahead = row[s.LATENCY_FIRST] - row[d[s.O_COMM] + j]
+        else:
+            ahead = row[s.LATENCY_LAYER] - n * cost - (row[d[s.O_COMM] + j] if n > 0.0 else 0.0)
+        room = 1.0
+        if limit >= 0.0:
+            room = max(0.0, min(1.0, (limit - row[held + j]) * per_map))
+        out[j] = 1.0
+        out[devices + j] = _clip((base + first + layer + pending - now) * scale)
+        out[2 * devices + j] = 1.0 if j == holder else 0.0
+        out[3 * devices + j] = row[d[s.O_HOME] + j] * per_map if mode == t.MAPS else 0.0
+        out[4 * devices + j] = row[d[s.O_PREV] + j] * per_prev
+        out[5 * devices + j] = n * per_map
+        out[6 * devices + j] = _clip(max(0.0, ahead) * scale)
+        out[7 * devices + j] = room
+        out[8 * devices + j] = 1.0 if later_in_group and has_seen(place, table, k, p, j) else 0.0
+        memory, compute = row[d[s.O_MEMORY] + j], row[d[s.O_COMPUTE] + j]
+        out[9 * devices + j] = _share(memory - row[d[s.O_USED_MEMORY] + j], memory)
+        out[10 * devices + j] = _share(compute - row[d[s.O_USED_COMPUTE] + j], compute)
+        bandwidth = row[d[s.O_BANDWIDTH] + j]
+        out[11 * devices + j] = _share(bandwidth - row[d[s.O_USED_BANDWIDTH] + j], bandwidth)
+        out[12 * devices + j] = max(-10.0, min(10.0, row[d[s.O_LOG_SPEED] + j]))
+        out[13 * devices + j] = max(-10.0, min(10.0, row[d[s.O_LOG_RATE] + j]))
+        out[14 * devices + j] = _clip(cost * scale)
+        out[15 * devices + j] = _clip(out_bytes / rate * scale)
+    _observe_request(row, d, table, k, nets, now, scale, out[N_DEVICE * devices :])
+    mask = N_DEVICE * devices + N_REQUEST
+    for j in range(devices):
+        out[mask + j] = row[d[s.O_MASK] + j]
+
+
+@kernel
+def _observe_request(
+    row: Row, d: Dims, table: Table, k: int, nets: Table, now: float, scale: float, out: NDArray[np.float32]
+) -> None:
+    segments, limit = table[k, t.SEGMENTS], table[k, t.LIMIT]
+    mode = int(table[k, t.IN_MODE])
+    out[int(table[k, t.KIND])] = 1.0
+    out[4] = 1.0 if mode == t.PARTIAL else 0.0
+    out[5] = 1.0 if mode == t.MAPS else 0.0
+    out[6] = table[k + 1, t.ON_SOURCE]
+    out[7] = 1.0 if table[k, t.NEXT_UNIT] > 0.0 else 0.0
+    out[8] = row[s.NETWORK] / nets.shape[0]
+    out[9] = table[k, t.DEPTH]
+    out[10] = row[s.SEGMENT] / segments
+    out[11] = np.log2(1.0 + segments - row[s.SEGMENT]) / 10.0
+    out[12] = 1.0 if limit < 0.0 else min(1.0, limit / segments)
+    out[13] = _clip(now * scale)
+    out[14] = _clip(row[s.LATENCY_LAYER] * scale)
+    out[15] = _clip(row[s.LATENCY_FIRST] * scale)
+    out[16] = _clip(row[s.LATENCY_PENDING] * scale)
+    out[17] = _clip(table[k, t.IN_UNIT] / row[s.SLOWEST_RATE] * scale) if mode == t.PARTIAL else 0.0
+    out[18] = _clip(table[k, t.MULTS] / row[s.SPEED_CENTER] * scale)
+    out[19] = _clip(table[k, t.OUT_BYTES] / row[s.RATE_CENTER] * scale)
+    source = d[s.DEVICES]
+    out[20] = max(-10.0, min(10.0, row[d[s.O_LOG_SPEED] + source]))
+    out[21] = max(-10.0, min(10.0, row[d[s.O_LOG_RATE] + source]))
+    out[22] = (row[s.N_REQUESTS] - 1.0 - row[s.REQUEST]) / row[s.N_REQUESTS]
+    out[23] = min(_MOST, row[s.DEVICE_COUNT] / 100.0)
+
+
+@kernel
+def observe_paper(row: Row, place: Place, d: Dims, table: Table, nets: Table, out: NDArray[np.float32]) -> None:
+    """Write the paper's binary state into ``out`` (float32); all zero where no decision is left."""
+    out[:] = 0.0
+    if row[s.STATUS] != s.DECIDE:
+        return
+    devices, k, p = d[s.DEVICES], int(row[s.LAYER]), int(row[s.SEGMENT])
+    segments, limit = table[k, t.SEGMENTS], table[k, t.LIMIT]
+    grouped = d[s.GROUP_SCOPE] == 1
+    held = d[s.O_DISTINCT] if grouped else d[s.O_COUNT]
+    out[0] = row[s.NETWORK] / nets.shape[0]
+    out[1] = table[k, t.DEPTH]
+    out[2] = p / segments
+    at = N_PAPER_REQUEST
+    for j in range(devices):
+        if row[d[s.O_PRESENT] + j] == 0.0:
+            continue
+        compute = row[d[s.O_COMPUTE] + j] - row[d[s.O_USED_COMPUTE] + j]
+        memory = row[d[s.O_MEMORY] + j] - row[d[s.O_USED_MEMORY] + j]
+        seen = grouped and limit >= 0.0 and has_seen(place, table, k, p, j)
+        out[at + j] = 1.0 if compute >= table[k, t.MULTS] else 0.0
+        out[at + devices + j] = 1.0 if bandwidth_left(row, d, j) >= table[k, t.OUT_BYTES] else 0.0
+        out[at + 2 * devices + j] = 1.0 if memory >= table[k, t.WEIGHT] else 0.0
+        out[at + 3 * devices + j] = 1.0 if limit < 0.0 or seen or row[held + j] + 1.0 <= limit else 0.0
+        out[at + 4 * devices + j] = row[d[s.O_COUNT] + j] / segments
+        out[at + 5 * devices + j] = row[d[s.O_PREV] + j] / table[k - 1, t.SEGMENTS]
+
+
+@kernel
+def observe(row: Row, place: Place, d: Dims, table: Table, nets: Table, out: NDArray[np.float32]) -> None:
+    """Write the observation that ``d`` asks for into ``out``."""
+    if d[s.OBSERVATION] == s.PAPER_OBSERVATION:
+        observe_paper(row, place, d, table, nets, out)
+    else:
+        observe_full(row, place, d, table, nets, out)
