@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from envs._jit import kernel
 from envs.distprivacy import state as s
-from envs.distprivacy.dynamics import Dims, Place, Row, Table, begin_period, finish_request, latency_so_far
+from envs.distprivacy.dynamics import Dims, Place, Row, Table, begin_period, finish_request, latency_so_far, survey_increase
 from envs.distprivacy.episode import IDLE, next_request, set_period_scale, step
 from envs.distprivacy.observation import observe
 
@@ -20,12 +20,19 @@ N_FINAL = 8
 
 
 @kernel
-def look(row: Row, place: Place, d: Dims, table: Table, nets: Table, out: Observation, mask: Mask) -> None:
+def look(
+    row: Row, place: Place, d: Dims, table: Table, nets: Table, out: Observation, mask: Mask, fresh: bool = True
+) -> None:
     """Write observation and mask of the next decision; the mask is zero where none is left."""
-    observe(row, place, d, table, nets, out)
-    decide = row[s.STATUS] == s.DECIDE
-    for j in range(mask.shape[0]):
-        mask[j] = 1 if decide and row[d[s.O_MASK] + j] > 0.0 else 0
+    if row[s.STATUS] == s.DECIDE:
+        if d[s.OBSERVATION] == s.FULL_OBSERVATION:
+            survey_increase(row, place, d, table)
+        allowed = d[s.O_MASK]
+        for j in range(d[s.DEVICES]):
+            mask[j] = np.int8(row[allowed + j])
+    else:
+        mask[:] = 0
+    observe(row, place, d, table, nets, out, fresh)
 
 
 @kernel
@@ -33,8 +40,10 @@ def scalar_step(
     row: Row, place: Place, d: Dims, table: Table, nets: Table, action: int, out: Observation, mask: Mask
 ) -> tuple[float, bool, bool, float]:
     """One step and what follows it: ``(reward, terminated, valid, latency so far in seconds)``."""
+    layer, request = row[s.LAYER], row[s.REQUEST]
     reward, done, valid = step(row, place, d, table, nets, action)
-    look(row, place, d, table, nets, out, mask)
+    fresh = done or row[s.LAYER] != layer or row[s.REQUEST] != request
+    look(row, place, d, table, nets, out, mask, fresh)
     return reward, done, valid, latency_so_far(row)
 
 
@@ -92,6 +101,7 @@ def batch_step(
     ended = 0
     for i in range(actions.shape[0]):
         row, place = rows[i], places[i]
+        layer, request = row[s.LAYER], row[s.REQUEST]
         rewards[i], done[i], valid = step(row, place, d, table, nets, actions[i])
         if done[i]:
             ended += 1
@@ -108,6 +118,7 @@ def batch_step(
             next_head[i] = restart(row, place, d, table, nets, heads[i], next_head[i], new_period)
             if next_head[i] < 0:
                 continue
-        look(row, place, d, table, nets, out[i], mask[i])
+        fresh = done[i] or row[s.LAYER] != layer or row[s.REQUEST] != request
+        look(row, place, d, table, nets, out[i], mask[i], fresh)
         latency[i] = latency_so_far(row)
     return ended

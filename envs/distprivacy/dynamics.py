@@ -10,8 +10,6 @@ Arguments, everywhere: ``row`` (state row, float64), ``place`` (int16, slot of e
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +19,7 @@ from envs.distprivacy import tables as t
 
 Row = NDArray[np.float64]
 Place = NDArray[np.int16]
-Dims = NDArray[np.int64]
+Dims = NDArray[np.uint64]
 Table = NDArray[np.float64]
 
 BUDGET_TOLERANCE = 1e-9
@@ -54,6 +52,20 @@ def begin_period(row: Row, d: Dims) -> None:
         if row[d[s.O_PRESENT] + j] > 0.0:
             row[d[s.O_LOG_SPEED] + j] = np.log(row[d[s.O_SPEED] + j] / row[s.SPEED_CENTER])
             row[d[s.O_LOG_RATE] + j] = np.log(row[d[s.O_RATE] + j] / row[s.RATE_CENTER])
+            set_reciprocals(row, d, j)
+
+
+@kernel
+def set_reciprocals(row: Row, d: Dims, j: int) -> None:
+    """1 / rate and 1 / budgets of slot j, so that the hot loops multiply."""
+    row[d[s.O_PER_RATE] + j] = 1.0 / row[d[s.O_RATE] + j]
+    for budget, per in (
+        (s.O_MEMORY, s.O_PER_MEMORY),
+        (s.O_COMPUTE, s.O_PER_COMPUTE),
+        (s.O_BANDWIDTH, s.O_PER_BANDWIDTH),
+    ):
+        amount = row[d[budget] + j]
+        row[d[per] + j] = 1.0 / amount if amount > 0.0 else 0.0
 
 
 @kernel
@@ -84,6 +96,7 @@ def load_request(row: Row, d: Dims, nets: Table, request: int) -> None:
     row[d[s.O_MEMORY] + devices] = row[source + 2]
     row[d[s.O_COMPUTE] + devices] = row[source + 3]
     row[d[s.O_BANDWIDTH] + devices] = row[source + 4]
+    set_reciprocals(row, d, devices)
     used = d[s.O_SOURCE_USED] + 3 * index
     row[d[s.O_USED_MEMORY] + devices] = row[used]
     row[d[s.O_USED_COMPUTE] + devices] = row[used + 1]
@@ -146,21 +159,27 @@ def start_layer(row: Row, d: Dims, table: Table) -> None:
     row[s.LAYER] += 1.0
     row[s.SEGMENT] = 0.0
     k = int(row[s.LAYER])
-    count, prev, home, comm = d[s.O_COUNT], d[s.O_PREV], d[s.O_HOME], d[s.O_COMM]
-    row[s.SLOWEST], row[s.SLOWEST_RATE], row[s.SECOND_RATE] = -1.0, _INF, _INF
+    partial = table[k, t.IN_MODE] == t.PARTIAL
+    unit, mults = table[k, t.IN_UNIT], table[k, t.MULTS]
+    slowest_at, slowest, second = slots, 0.0, 0.0
     for j in range(slots):
-        held = row[count + j]
-        row[prev + j] = held
-        row[home + j] = held
-        row[count + j] = 0.0
-        row[comm + j] = 0.0
+        held = row[d[s.O_COUNT] + j]
+        row[d[s.O_PREV] + j] = held
+        row[d[s.O_HOME] + j] = held
+        row[d[s.O_COUNT] + j] = 0.0
+        row[d[s.O_COMM] + j] = 0.0
+        row[d[s.O_BUSY] + j] = 0.0
+        row[d[s.O_COST] + j] = mults / row[d[s.O_SPEED] + j] if row[d[s.O_PRESENT] + j] > 0.0 else 0.0
         if held > 0.0:
-            rate = row[d[s.O_RATE] + j]
-            if rate < row[s.SLOWEST_RATE]:
-                row[s.SECOND_RATE] = row[s.SLOWEST_RATE]
-                row[s.SLOWEST], row[s.SLOWEST_RATE] = j, rate
-            elif rate < row[s.SECOND_RATE]:
-                row[s.SECOND_RATE] = rate
+            per_byte = row[d[s.O_PER_RATE] + j]
+            if per_byte > slowest:
+                slowest_at, slowest, second = j, per_byte, slowest
+            elif per_byte > second:
+                second = per_byte
+    row[s.SLOWEST] = slowest
+    if partial:
+        for j in range(slots):
+            row[d[s.O_UNIT_IN] + j] = unit * (second if j == slowest_at else slowest)
     if int(table[k, t.GROUP]) == k:
         row[d[s.O_DISTINCT] : d[s.O_DISTINCT] + slots] = 0.0
     if table[k, t.IN_MODE] == t.MAPS:
@@ -177,77 +196,126 @@ def has_seen(place: Place, table: Table, k: int, p: int, j: int) -> bool:
 
 
 @kernel
-def transfer_time(row: Row, place: Place, d: Dims, table: Table, k: int, p: int, j: int) -> float:
-    """Time of the slowest transfer into slot j, seconds, if it also took map p of layer k (Eq 5, 6)."""
-    mode, unit = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT]
+def transfer_time(row: Row, d: Dims, mode: int, unit: float, holder: int, j: int) -> float:
+    """Time of the slowest transfer into slot j, seconds, if it also took the next map (Eq 5, 6).
+
+    ``holder``: the slot that holds the next map at the layer before (MAPS only).
+    """
     if mode == t.PARTIAL:
-        rate = row[s.SECOND_RATE] if int(row[s.SLOWEST]) == j else row[s.SLOWEST_RATE]
-        return (row[d[s.O_COUNT] + j] + 1.0) * unit / rate  # type: ignore[no-any-return]
+        return (row[d[s.O_COUNT] + j] + 1.0) * row[d[s.O_UNIT_IN] + j]  # type: ignore[no-any-return]
     slowest = row[d[s.O_COMM] + j]
     if mode == t.MAPS:
-        holder = int(place[int(table[k - 1, t.OFFSET]) + p])
-        if holder != j:
+        if j != holder:
             moved = row[d[s.O_SENT] + holder * (d[s.DEVICES] + 1) + j] + 1.0
-            slowest = max(slowest, moved * unit / row[d[s.O_RATE] + holder])
+            slowest = max(slowest, moved * (unit * row[d[s.O_PER_RATE] + holder]))
     elif mode == t.GATHER or mode == t.GATHER_ALL:
         for i in range(d[s.DEVICES] + 1):
             held = row[d[s.O_PREV] + i]
             if held > 0.0 and i != j:
                 amount = unit * held if mode == t.GATHER else unit
-                slowest = max(slowest, amount / row[d[s.O_RATE] + i])
+                slowest = max(slowest, amount * row[d[s.O_PER_RATE] + i])
     return slowest  # type: ignore[no-any-return]
 
 
 @kernel
-def latency_with(row: Row, place: Place, d: Dims, table: Table, k: int, p: int, j: int) -> Any:
-    """``(first, layer, pending, comm)`` if slot j took map p: the parts of the latency so far, and j's transfer time, seconds."""
-    comm = transfer_time(row, place, d, table, k, p, j)
-    n = row[d[s.O_COUNT] + j] + 1.0
-    busy = n * table[k, t.MULTS] / row[d[s.O_SPEED] + j]
-    first, pending = row[s.LATENCY_FIRST], row[s.LATENCY_PENDING]
-    if table[k, t.FIRST] > 0.0:
-        first = max(first, comm)
-    else:
-        busy += comm
-    if j != d[s.DEVICES]:
-        send = table[k, t.SEND_MAP] * n + table[k, t.SEND_ONCE]
-        pending = max(pending, send / row[d[s.O_RATE] + j])
-    return first, max(row[s.LATENCY_LAYER], busy), pending, comm
+def pending_time(row: Row, d: Dims, send_map: float, send_once: float, j: int) -> float:
+    """Time in which device j sends to the source what it must, seconds, if it also took the next map."""
+    return (send_map * (row[d[s.O_COUNT] + j] + 1.0) + send_once) * row[d[s.O_PER_RATE] + j]  # type: ignore[no-any-return]
 
 
 @kernel
-def put_segment(row: Row, place: Place, d: Dims, table: Table, j: int) -> None:
-    """Place the next map of the current layer on slot j: budgets, transfers, latency and counts follow."""
-    k, p = int(row[s.LAYER]), int(row[s.SEGMENT])
-    slots = d[s.DEVICES] + 1
+def map_holder(row: Row, place: Place, d: Dims, table: Table, k: int) -> int:
+    """Slot that holds the next map of layer k at the layer before; the slot past the source where maps do not matter."""
+    if table[k, t.IN_MODE] == t.MAPS:
+        return int(place[int(table[k - 1, t.OFFSET]) + int(row[s.SEGMENT])])
+    return int(d[s.DEVICES]) + 1
+
+
+@kernel
+def survey_increase(row: Row, place: Place, d: Dims, table: Table) -> None:
+    """Write for every device the increase of the latency so far if it takes the next map, seconds (O_INCREASE)."""
+    k = int(row[s.LAYER])
     mode, unit = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT]
-    first, layer, pending, comm = latency_with(row, place, d, table, k, p, j)
-    row[s.LATENCY_FIRST], row[s.LATENCY_LAYER], row[s.LATENCY_PENDING] = first, layer, pending
+    send_map, send_once = table[k, t.SEND_MAP], table[k, t.SEND_ONCE]
+    holder = map_holder(row, place, d, table, k)
+    first, layer, pending = row[s.LATENCY_FIRST], row[s.LATENCY_LAYER], row[s.LATENCY_PENDING]
+    # offsets in locals: the compiler can't know that writing to `row` leaves `d` alone
+    devices, count, cost, increase = d[s.DEVICES], d[s.O_COUNT], d[s.O_COST], d[s.O_INCREASE]
+    unit_in, present = d[s.O_UNIT_IN], d[s.O_PRESENT]
+    if table[k, t.FIRST] > 0.0:
+        for j in range(devices):
+            more = max(0.0, transfer_time(row, d, mode, unit, holder, j) - first)
+            row[increase + j] = more + max(0.0, (row[count + j] + 1.0) * row[cost + j] - layer)
+    elif mode == t.PARTIAL:
+        for j in range(devices):
+            n = row[count + j] + 1.0
+            row[increase + j] = max(0.0, n * row[cost + j] + n * row[unit_in + j] - layer)
+    elif mode == t.MAPS:
+        comm, per_byte = d[s.O_COMM], unit * row[d[s.O_PER_RATE] + holder]
+        sent = d[s.O_SENT] + np.uint64(holder) * (devices + np.uint64(1))
+        for j in range(devices):
+            move = 0.0 if j == holder else (row[sent + j] + 1.0) * per_byte
+            busy = (row[count + j] + 1.0) * row[cost + j] + max(row[comm + j], move)
+            row[increase + j] = max(0.0, busy - layer)
+    else:
+        for j in range(devices):
+            busy = (row[count + j] + 1.0) * row[cost + j] + transfer_time(row, d, mode, unit, holder, j)
+            row[increase + j] = max(0.0, busy - layer)
+    if send_map + send_once > 0.0:
+        for j in range(devices):
+            row[increase + j] += max(0.0, pending_time(row, d, send_map, send_once, j) - pending)
+    for j in range(devices):
+        row[increase + j] *= row[present + j]
+
+
+@kernel
+def put_segment(row: Row, place: Place, d: Dims, table: Table, slot: int) -> None:
+    """Place the next map of the current layer on a slot: budgets, transfers, latency and counts follow."""
+    j = np.uint64(slot)
+    k, p = int(row[s.LAYER]), int(row[s.SEGMENT])
+    source = d[s.DEVICES]
+    slots = source + 1
+    mode, unit = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT]
+    holder = map_holder(row, place, d, table, k)
+    comm = transfer_time(row, d, mode, unit, holder, j)
+    if j != source and table[k, t.SEND_MAP] + table[k, t.SEND_ONCE] > 0.0:
+        sending = pending_time(row, d, table[k, t.SEND_MAP], table[k, t.SEND_ONCE], j)
+        row[s.LATENCY_PENDING] = max(row[s.LATENCY_PENDING], sending)
+    row[d[s.O_COUNT] + j] += 1.0
+    busy = row[d[s.O_COUNT] + j] * row[d[s.O_COST] + j]
+    if table[k, t.FIRST] > 0.0:
+        row[s.LATENCY_FIRST] = max(row[s.LATENCY_FIRST], comm)
+        row[d[s.O_BUSY] + j] = comm
+    else:
+        busy += comm
+        row[d[s.O_BUSY] + j] = busy
+    row[s.LATENCY_LAYER] = max(row[s.LATENCY_LAYER], busy)
     row[d[s.O_COMM] + j] = comm
     sent = 0.0
     bandwidth = d[s.O_USED_BANDWIDTH]
     if mode == t.MAPS:
-        holder = int(place[int(table[k - 1, t.OFFSET]) + p])
         row[d[s.O_HOME] + holder] -= 1.0
         if holder != j:
             row[d[s.O_SENT] + holder * slots + j] += 1.0
             row[bandwidth + holder] += unit
             sent = unit
     elif mode != t.NONE:
+        prev = d[s.O_PREV]
         for i in range(slots):
-            held = row[d[s.O_PREV] + i]
+            held = row[prev + i]
             if held > 0.0 and i != j:
                 amount = unit * held if mode == t.GATHER else unit
                 row[bandwidth + i] += amount
                 sent += amount
     row[s.BYTES] += sent
-    if table[k, t.LIMIT] >= 0.0 and j != d[s.DEVICES] and not has_seen(place, table, k, p, j):
+    if table[k, t.LIMIT] >= 0.0 and j != source and not has_seen(place, table, k, p, j):
         row[d[s.O_DISTINCT] + j] += 1.0
     place[int(table[k, t.OFFSET]) + p] = j
-    row[d[s.O_COUNT] + j] += 1.0
     row[d[s.O_USED_MEMORY] + j] += table[k, t.WEIGHT]
     row[d[s.O_USED_COMPUTE] + j] += table[k, t.MULTS]
     row[s.SEGMENT] = p + 1.0
+    row[s.LAST_SLOT] = slot
+    row[s.PLACED] += 1.0
 
 
 @kernel

@@ -17,7 +17,7 @@ from envs.distprivacy.dynamics import (
     request_scale,
     start_layer,
 )
-from envs.distprivacy.feasibility import fill_mask, open_layer, request_fits
+from envs.distprivacy.feasibility import open_layer, request_fits, survey_mask
 from envs.distprivacy.reward import REJECTION_FACTOR, latency_reward, paper_reward, rejection_reward
 
 IDLE = -1
@@ -41,7 +41,7 @@ def _advance(row: Row, place: Place, d: Dims, table: Table, nets: Table) -> None
                 continue
             open_layer(row, d, table)
             k += 1
-        if fill_mask(row, place, d, table) == 0:
+        if survey_mask(row, place, d, table) == 0:
             finish_request(row, d, False)
             return
         if d[s.INHERIT] == 1 and table[k, t.IN_MODE] == t.MAPS and (table[k, t.KIND] == 1.0 or table[k, t.KIND] == 2.0):

@@ -14,7 +14,7 @@ import numpy as np
 from envs._jit import kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
-from envs.distprivacy.dynamics import BUDGET_TOLERANCE, Dims, Place, Row, Table, has_seen
+from envs.distprivacy.dynamics import BUDGET_TOLERANCE, Dims, Place, Row, Table, map_holder
 
 _MANY = 1e9
 _EXACT = 1.0 + BUDGET_TOLERANCE
@@ -123,6 +123,9 @@ def open_layer(row: Row, d: Dims, table: Table) -> None:
     if d[s.GROUP_SCOPE] == 1 and int(table[k, t.GROUP]) != k:
         limit = -1.0  # maps of one's own are free here; has_seen decides about the others
     devices = d[s.DEVICES]
+    looks_on = table[k, t.NEXT_UNIT] * table[k, t.OUT_MAPS]
+    row[d[s.O_SEEN] : d[s.O_SEEN] + devices] = 0.0
+    room, ample = 0.0, 1.0
     for j in range(devices + 1):
         cap, low = 0.0, 0.0
         if j < devices and row[d[s.O_PRESENT] + j] > 0.0:
@@ -143,6 +146,16 @@ def open_layer(row: Row, d: Dims, table: Table) -> None:
                 cap = 0.0
         row[d[s.O_CAP] + j] = cap
         row[d[s.O_LOW] + j] = low
+        room += cap
+        if row[d[s.O_PRESENT] + j] > 0.0:
+            # the most that it can have to send: its part of the last layer, to the source, and to the next layer
+            most = table[k, t.SEND_MAP] * segments + table[k, t.SEND_ONCE] + looks_on
+            if row[d[s.O_PREV] + j] > 0.0:
+                most += unit * (row[d[s.O_PREV] + j] if mode == t.MAPS else segments)
+            if most > left or (mode == t.MAPS and cap < row[d[s.O_PREV] + j]):
+                ample = 0.0
+    fc = mode == t.GATHER or mode == t.GATHER_ALL
+    row[s.AMPLE] = ample if room >= segments and d[s.COLLUDERS] == 1 and not fc else 0.0
 
 
 @kernel
@@ -153,14 +166,52 @@ def next_low(row: Row, d: Dims, table: Table, k: int, j: int) -> float:
 
 
 @kernel
-def may_see(row: Row, place: Place, d: Dims, table: Table, k: int, p: int, j: int) -> bool:
-    """Whether device j may see map p of layer k (10f), room for the layer's other maps included when devices collude."""
+def mark_seen(row: Row, place: Place, d: Dims, table: Table, k: int, p: int) -> bool:
+    """Mark the devices that saw map p in an earlier layer of the group (O_SEEN); False where layer k is its group's first."""
+    first = int(table[k, t.GROUP])
+    if d[s.GROUP_SCOPE] == 0 or first == k:
+        return False
+    seen = d[s.O_SEEN]
+    for j in range(d[s.DEVICES]):
+        row[seen + j] = 0.0
+    for earlier in range(first, k):
+        row[seen + np.uint64(place[int(table[earlier, t.OFFSET]) + p])] = 1.0
+    return True
+
+
+@kernel
+def survey_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
+    """Write the look-ahead mask of the next map (O_MASK); returns the number of devices that may take it."""
+    k, p = int(row[s.LAYER]), int(row[s.SEGMENT])
+    inside = mark_seen(row, place, d, table, k, p)
+    if row[s.AMPLE] == 0.0:
+        return fill_mask(row, place, d, table)  # type: ignore[no-any-return]
+    devices, mask, count, cap = d[s.DEVICES], d[s.O_MASK], d[s.O_COUNT], d[s.O_CAP]
+    limit, seen, distinct = table[k, t.LIMIT], d[s.O_SEEN], d[s.O_DISTINCT]
+    valid = 0.0
+    if inside and limit >= 0.0:
+        for j in range(devices):
+            free = 1.0 if row[count + j] < row[cap + j] else 0.0
+            may = 1.0 if row[distinct + j] < limit else row[seen + j]
+            row[mask + j] = free * may
+            valid += free * may
+    else:
+        for j in range(devices):
+            free = 1.0 if row[count + j] < row[cap + j] else 0.0
+            row[mask + j] = free
+            valid += free
+    return int(valid)
+
+
+@kernel
+def may_see(row: Row, d: Dims, table: Table, k: int, j: int) -> bool:
+    """Whether device j may see the next map of layer k (10f), room for the layer's other maps included when devices collude."""
     limit = table[k, t.LIMIT]
     if limit < 0.0:
         return True
     devices, c = d[s.DEVICES], d[s.COLLUDERS]
     grouped = d[s.GROUP_SCOPE] == 1
-    if grouped and has_seen(place, table, k, p, j):
+    if grouped and row[d[s.O_SEEN] + j] > 0.0:
         return True
     held = d[s.O_DISTINCT] if grouped else d[s.O_COUNT]
     if c == 1:
@@ -190,13 +241,13 @@ def can_finish(row: Row, d: Dims, table: Table, k: int, i: int, home: float, cou
 
 @kernel
 def fill_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
-    """Write the look-ahead mask of the next map into the row (O_MASK); returns the number of devices that may take it."""
-    k, p = int(row[s.LAYER]), int(row[s.SEGMENT])
+    """The look-ahead mask where budgets may bind or devices collude; ``survey_mask`` covers the rest."""
+    k = int(row[s.LAYER])
     mode, unit, segments = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT], table[k, t.SEGMENTS]
     devices = d[s.DEVICES]
     mask, count, cap, low = d[s.O_MASK], d[s.O_COUNT], d[s.O_CAP], d[s.O_LOW]
     dead = False
-    low_total, room, short, short_at, holder = 0.0, 0.0, 0, -1, -1
+    low_total, room, short, short_at, holder = 0.0, 0.0, 0, int(devices), int(devices)
     home_affords = False
     if mode == t.PARTIAL:
         for i in range(devices + 1):
@@ -205,7 +256,7 @@ def fill_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
             dead = dead or row[low + i] > row[cap + i]
         dead = dead or low_total > segments or room < segments
     elif mode == t.MAPS:
-        holder = int(place[int(table[k - 1, t.OFFSET]) + p])
+        holder = map_holder(row, place, d, table, k)
         for i in range(devices + 1):
             room += row[cap + i]
             home = row[d[s.O_HOME] + i]
@@ -219,7 +270,7 @@ def fill_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
             held = row[d[s.O_PREV] + i]
             if held > 0.0 and (unit * held if mode == t.GATHER else unit) > bandwidth_left(row, d, i):
                 short += 1
-                short_at = i
+                short_at = int(i)
     next_total = 0.0
     looks_on = table[k, t.NEXT_UNIT] > 0.0
     if looks_on:
@@ -243,7 +294,7 @@ def fill_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
         if ok and looks_on:
             need = next_low(row, d, table, k, j)
             ok = need <= table[k, t.NEXT_ROOM] and next_total + (need if n == 0.0 else 0.0) <= table[k, t.OUT_MAPS]
-        ok = ok and may_see(row, place, d, table, k, p, j)
+        ok = ok and may_see(row, d, table, k, j)
         row[mask + j] = 1.0 if ok else 0.0
         valid += 1 if ok else 0
     return valid

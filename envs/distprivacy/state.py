@@ -41,14 +41,23 @@ from numpy.typing import NDArray
     O_LOW,  # fewest maps of this layer that each slot must end with, for want of bandwidth (PARTIAL)
     O_CAP,  # most maps of this layer that each slot can take (memory, compute, privacy, bandwidth)
     O_COMM,  # time of the slowest transfer into each slot, seconds
+    O_BUSY,  # time at which each slot has finished what it holds of this layer, seconds
+    O_COST,  # computation of one segment of this layer, seconds
+    O_UNIT_IN,  # PARTIAL: time in which the slowest other sender delivers one map's partial sums, seconds
+    O_PER_RATE,  # 1 / rate
+    O_PER_MEMORY,  # 1 / budget
+    O_PER_COMPUTE,
+    O_PER_BANDWIDTH,
+    O_SEEN,  # 1: the slot has seen the next map in an earlier layer of the group
+    O_INCREASE,  # increase of the latency so far if the slot takes the next map, seconds
     O_DISTINCT,  # distinct maps of the current group that each slot has held
     O_LOG_SPEED,  # log(speed / SPEED_CENTER)
     O_LOG_RATE,  # log(rate / RATE_CENTER)
     O_MASK,  # 1: the slot may take the next map
     O_SENT,  # (D + 1)^2: maps moved from i to j in this layer
     ROW,  # length of a state row
-) = range(36)
-DIMS = 36
+) = range(45)
+DIMS = 45
 
 REQUEST_EPISODE, PERIOD_EPISODE, LAYER_EPISODE = range(3)
 LATENCY_REWARD, PAPER_REWARD = range(2)
@@ -72,9 +81,12 @@ FULL_OBSERVATION, PAPER_OBSERVATION = range(2)
     SCALE,  # seconds; rewards of this request are divided by it
     UPPER,  # seconds; no complete placement of this request takes longer
     STATUS,  # DECIDE, SERVED, REJECTED
-    SLOWEST,  # slot of the slowest sender of the layer before
-    SLOWEST_RATE,  # its rate, bytes/s
-    SECOND_RATE,  # the next slowest sender's
+    SLOWEST,  # slowest sender of the layer before: seconds per byte
+    HOLDER,  # slot that holds the next map at the layer before; past the source where it does not matter
+    LAST_SLOT,  # slot of the latest placement
+    PLACED,  # placements since the last observation
+    LATEST,  # the latency that the feature `slack` was last measured against
+    AMPLE,  # 1: no budget can bind in this layer or in the sends to the next
     SERVED_COUNT,  # requests of this period
     REJECTED_COUNT,
     LATENCY_SUM,  # over served requests, seconds
@@ -86,8 +98,8 @@ FULL_OBSERVATION, PAPER_OBSERVATION = range(2)
     SPEED_CENTER,  # of their speeds, multiplications/s
     PAID,  # seconds of the current request that rewards have already told
     DEBT,  # seconds of requests that were booked without a decision; the next reward of a period episode tells them
-) = range(30)
-SCALARS = 30
+) = range(33)
+SCALARS = 33
 
 DECIDE, SERVED, REJECTED = range(3)
 
@@ -104,9 +116,12 @@ def make_dims(
     episode: int = REQUEST_EPISODE,
     reward: int = LATENCY_REWARD,
     observation: int = FULL_OBSERVATION,
-) -> NDArray[np.int64]:
-    """The integer vector that every kernel takes: sizes, options and offsets of the parts of a state row."""
-    dims = np.zeros(DIMS, dtype=np.int64)
+) -> NDArray[np.uint64]:
+    """The integer vector that every kernel takes: sizes, options and offsets of the parts of a state row.
+
+    Unsigned, because an index that can't be negative spares the kernels a test per access.
+    """
+    dims = np.zeros(DIMS, dtype=np.uint64)
     dims[[DEVICES, SOURCES, REQUESTS]] = max_devices, max_sources, max_requests
     dims[[GROUP_SCOPE, COLLUDERS, GRANULARITY, INHERIT]] = group_scope, colluders, granularity, inherit
     dims[[EPISODE, REWARD, OBSERVATION]] = episode, reward, observation
@@ -121,7 +136,7 @@ def make_dims(
         dims[part], at = at, at + slots
     dims[O_SAVED], at = at, at + 3 * slots
     dims[O_SOURCE_USED], at = at, at + 3 * max_sources
-    for part in (O_COUNT, O_PREV, O_HOME, O_LOW, O_CAP, O_COMM, O_DISTINCT, O_LOG_SPEED, O_LOG_RATE, O_MASK):
+    for part in range(O_COUNT, O_SENT):
         dims[part], at = at, at + slots
     dims[O_SENT], at = at, at + slots * slots
     dims[ROW] = at

@@ -154,8 +154,11 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
             "period_latency_s": f[:, batch.FINAL_SUM].copy(),
             "request": f[:, batch.FINAL_REQUEST].astype(np.int64),
         }
+        # zeros come from the system untouched: only the rows that ended cost anything
+        final_observations = np.zeros(self._final_observations.shape, np.float32)
+        final_observations[done] = self._final_observations[done]
         return {
-            "final_obs": self._final_observations.copy(),
+            "final_obs": final_observations,
             "_final_obs": done.copy(),
             "final_info": final_info,
             "_final_info": done.copy(),
