@@ -57,8 +57,8 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
     ## Arguments
     ``scenario``: a name of ``scenarios.SCENARIOS``, a ``Generator``, an ``Instance`` or the path of an instance file.
     ``ssim``, ``privacy_scope``, ``colluders``, ``churn``, ``requests``: for named scenarios. ``max_devices``: more slots
-    than the scenario needs. ``episode``, ``reward``, ``observation``, ``granularity``, ``inherit``, ``sigma``, ``beta``:
-    see ``simulator.Options``. ``render_mode``: rgb_array, human or ansi.
+    than the scenario needs. ``episode``, ``reward``, ``observation``, ``granularity``, ``inherit``, ``sigma``, ``beta``,
+    ``traffic_price``: see ``simulator.Options``. ``render_mode``: rgb_array, human or ansi.
 
     ## Reference
     E. Baccour et al., RL-DistPrivacy: Privacy-Aware Distributed Deep Inference for low latency IoT systems.
@@ -93,12 +93,13 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
         inherit: bool = False,
         sigma: float = 1.0,
         beta: float = 0.5,
+        traffic_price: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
         self.generator = as_generator(
             scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests
         )
-        options = Options(episode, reward, observation, granularity, inherit, sigma, beta)
+        options = Options(episode, reward, observation, granularity, inherit, sigma, beta, traffic_price)
         self.simulator = make_simulator(self.generator, options, max_devices)
         self.observation_space, self.action_space = make_spaces(self.simulator)  # type: ignore[assignment]
         self.observation_layout = self.simulator.observation_layout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from envs._jit import kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
@@ -18,7 +20,7 @@ from envs.distprivacy.dynamics import (
     start_layer,
 )
 from envs.distprivacy.feasibility import open_layer, request_fits, survey_mask
-from envs.distprivacy.reward import REJECTION_FACTOR, latency_reward, paper_reward, rejection_reward
+from envs.distprivacy.reward import latency_reward, paper_reward, rejection_cost, rejection_reward
 
 IDLE = -1
 """Returned by ``next_request`` when the period has no request left."""
@@ -46,7 +48,7 @@ def _advance(row: Row, place: Place, d: Dims, table: Table, nets: Table) -> None
             return
         if d[s.INHERIT] == 1 and table[k, t.IN_MODE] == t.MAPS and (table[k, t.KIND] == 1.0 or table[k, t.KIND] == 2.0):
             holder = int(place[int(table[k - 1, t.OFFSET]) + int(row[s.SEGMENT])])
-            if holder < d[s.DEVICES] and row[d[s.O_MASK] + holder] > 0.0:
+            if holder < int(d[s.DEVICES]) and row[d[s.O_MASK] + np.uint64(holder)] > 0.0:
                 put_segment(row, place, d, table, holder)
                 continue
         row[s.STATUS] = s.DECIDE
@@ -73,7 +75,7 @@ def next_request(row: Row, place: Place, d: Dims, table: Table, nets: Table) -> 
         begin_request(row, place, d, table, nets, request)
         if row[s.STATUS] == s.DECIDE:
             return request
-        row[s.DEBT] += row[s.LAST_LATENCY] if row[s.STATUS] == s.SERVED else REJECTION_FACTOR * row[s.UPPER]
+        row[s.DEBT] += row[s.LAST_LATENCY] if row[s.STATUS] == s.SERVED else rejection_cost(row, nets)
     row[s.REQUEST] = row[s.N_REQUESTS] - 1.0
     return IDLE
 
@@ -90,11 +92,11 @@ def set_period_scale(row: Row, d: Dims, nets: Table) -> None:
 @kernel
 def is_valid(row: Row, d: Dims, action: int) -> bool:
     """Whether ``action`` is a device that the mask allows."""
-    return 0 <= action < d[s.DEVICES] and row[d[s.O_MASK] + action] > 0.0
+    return 0 <= action < int(d[s.DEVICES]) and row[d[s.O_MASK] + np.uint64(action)] > 0.0
 
 
 @kernel
-def _place_up_to(row: Row, place: Place, d: Dims, table: Table, nets: Table, device: int) -> None:
+def place_maps(row: Row, place: Place, d: Dims, table: Table, nets: Table, device: int) -> None:
     """Place up to GRANULARITY maps of the current layer on ``device``, as long as the mask allows, then go on."""
     request, layer, served, rejected = row[s.REQUEST], row[s.LAYER], row[s.SERVED_COUNT], row[s.REJECTED_COUNT]
     for _ in range(d[s.GRANULARITY]):
@@ -103,7 +105,7 @@ def _place_up_to(row: Row, place: Place, d: Dims, table: Table, nets: Table, dev
         moved_on = row[s.REQUEST] != request or row[s.LAYER] != layer
         if moved_on or row[s.SERVED_COUNT] != served or row[s.REJECTED_COUNT] != rejected:
             return
-        if row[d[s.O_MASK] + device] == 0.0:
+        if row[d[s.O_MASK] + np.uint64(device)] == 0.0:
             return
 
 
@@ -121,14 +123,14 @@ def step(row: Row, place: Place, d: Dims, table: Table, nets: Table, action: int
     if valid:
         if d[s.REWARD] == s.PAPER_REWARD:
             reward = paper_reward(row, place, d, table, nets, action)
-        _place_up_to(row, place, d, table, nets, action)
+        place_maps(row, place, d, table, nets, action)
     elif row[s.STATUS] == s.DECIDE:
         finish_request(row, d, False)
     if d[s.REWARD] == s.LATENCY_REWARD:
         if row[s.STATUS] == s.REJECTED:
-            reward = rejection_reward(row, scale)
+            reward = rejection_reward(row, nets, scale)
         else:
-            reward = latency_reward(row, scale)
+            reward = latency_reward(row, nets, scale)
     done = row[s.STATUS] != s.DECIDE
     if d[s.EPISODE] == s.LAYER_EPISODE:
         done = done or row[s.LAYER] != layer

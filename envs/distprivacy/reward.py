@@ -12,18 +12,35 @@ REJECTION_FACTOR = 1.01
 
 
 @kernel
-def latency_reward(row: Row, scale: float) -> float:
-    """Minus the increase of the request's latency so far, in units of ``scale`` seconds: a return of minus the latency."""
+def latency_reward(row: Row, nets: Table, scale: float) -> float:
+    """Minus the increase of the request's latency so far, in units of ``scale`` seconds: a return of minus the latency.
+
+    With a traffic price, shared data cost too: their bytes over the sending rate of the whole fleet, times the price.
+    """
     now = latency_so_far(row)
+    price = nets[int(row[s.NETWORK]), t.PRICE]
+    if price > 0.0:
+        now += price * row[s.BYTES] / (row[s.DEVICE_COUNT] * row[s.RATE_CENTER])
     reward = -(now - row[s.PAID]) / scale
     row[s.PAID] = now
     return reward  # type: ignore[no-any-return]
 
 
 @kernel
-def rejection_reward(row: Row, scale: float) -> float:
-    """Last reward of a rejected request: brings its return to minus 1.01 times the upper bound of its latency."""
-    return -(REJECTION_FACTOR * row[s.UPPER] - row[s.PAID]) / scale  # type: ignore[no-any-return]
+def rejection_cost(row: Row, nets: Table) -> float:
+    """Seconds that a rejected request counts for: 1.01 times more than any complete placement of it can cost."""
+    net = int(row[s.NETWORK])
+    worst = row[s.UPPER]
+    if nets[net, t.PRICE] > 0.0:
+        count = row[s.DEVICE_COUNT]
+        worst += nets[net, t.PRICE] * nets[net, t.ALL_BYTES] * (count + 1.0) / (count * row[s.RATE_CENTER])
+    return REJECTION_FACTOR * worst  # type: ignore[no-any-return]
+
+
+@kernel
+def rejection_reward(row: Row, nets: Table, scale: float) -> float:
+    """Last reward of a rejected request: brings its return to minus its ``rejection_cost``."""
+    return -(rejection_cost(row, nets) - row[s.PAID]) / scale  # type: ignore[no-any-return]
 
 
 @kernel

@@ -19,7 +19,7 @@ DEVICE_TYPES: dict[str, Device] = {
 
 PAPER_PERIOD_S = 4.0
 """Long enough for a source to run the first, last and kept layers of one VGG19 (2,142e6 multiplications)."""
-MIXED_REQUESTS = {"lenet": 10, "cifar_cnn": 10, "vgg16": 5, "vgg19": 5}
+MIXED_REQUESTS = {"lenet": 3, "cifar_cnn": 3, "vgg16": 5, "vgg19": 5}
 """Requests of one period of `mixed-70`, tuned once so that greedy rejects 40 +- 2 % at SSIM 0.4, then frozen."""
 
 

@@ -32,8 +32,12 @@ class Options:
     inherit: bool = False  # act and pool maps stay with the holder of the map before, without a decision
     sigma: float = 1.0  # paper reward: bonus per segment that the device already holds
     beta: float = 0.5  # paper reward: penalty for a device slower than the mean
+    traffic_price: float = 0.0  # latency reward: price of shared data, seconds per second of the whole fleet's sending
 
     def __post_init__(self) -> None:
+        for name in ("sigma", "beta", "traffic_price"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected a number >= 0")
         for name, known in (("episode", EPISODES), ("reward", REWARDS), ("observation", OBSERVATIONS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
@@ -67,6 +71,7 @@ class Simulator:
         )
         self.tables.networks[:, t.SIGMA] = self.options.sigma
         self.tables.networks[:, t.BETA] = self.options.beta
+        self.tables.networks[:, t.PRICE] = self.options.traffic_price
         self.row_length = int(self.dims[s.ROW])
         self.instance_length = int(self.dims[s.O_END_OF_INSTANCE])
         self.placement_length = self.tables.placement_length

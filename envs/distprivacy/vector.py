@@ -51,6 +51,7 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         inherit: bool = False,
         sigma: float = 1.0,
         beta: float = 0.5,
+        traffic_price: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
         if num_envs < 1:
@@ -62,7 +63,7 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         self.generator = as_generator(
             scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests
         )
-        options = Options(episode, reward, observation, granularity, inherit, sigma, beta)
+        options = Options(episode, reward, observation, granularity, inherit, sigma, beta, traffic_price)
         self.simulator = make_simulator(self.generator, options, max_devices)
         self.single_observation_space, self.single_action_space = make_spaces(self.simulator)  # type: ignore[assignment]
         self.observation_space = batch_space(self.single_observation_space, num_envs)  # type: ignore[assignment]

@@ -1,0 +1,271 @@
+"""All keys of all commands as typed dataclasses: default, meaning, unit and range of each, checked before a run.
+
+The YAML files next to this one give the values; what stands here is what they may give. Every class is registered in
+Hydra's ConfigStore, those of commands as ``train_schema``, those of groups under ``schema/``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from conf.fields import key, rule
+
+FORMATS = ("text", "json")
+SCENARIOS = ("lenet-10", "lenet-random", "lenet-20", "lenet-70", "cifar-70", "vgg-70", "mixed-70")
+"""Names that envs.distprivacy.scenarios knows; repeated here because that module compiles kernels on import."""
+BASELINES = ("random", "greedy", "packing", "subset", "lookahead", "local-search", "per-layer")
+"""Names that agents.baselines knows; repeated for the same reason."""
+MOST_SEED = 2**31 - 1
+"""Largest seed: numpy, torch and Gymnasium all take it, and so do the seeds counted up from it by SB3."""
+
+
+@dataclass
+class EnvConfig:
+    """What every environment has."""
+
+    id: str = key(MISSING, "Gymnasium id of the environment")
+
+
+@dataclass
+class DistPrivacyConfig(EnvConfig):
+    """Segment allocation with privacy limits; the arguments of ``DistPrivacyEnv``."""
+
+    id: str = key("offramp/DistPrivacy-v0", "Gymnasium id of the environment")
+    scenario: str = key(
+        "lenet-random",
+        f"fleet and requests: {', '.join(SCENARIOS)}, or an instance file (.json, .jsonl)",
+        path=True,
+        kind="a name or a path",
+    )
+    ssim: float = key(0.6, "privacy target: SSIM of an inverted picture that no device may exceed", least=-1, most=1)
+    privacy_scope: str = key("group", "which layers' maps are counted together", choices=("layer", "group"))
+    colluders: int = key(1, "devices that may pool their maps", unit="devices", least=1)
+    churn: float = key(0.0, "probability that a device is absent in a period", least=0, below=1)
+    requests: int | None = key(None, "requests a period (lenet-10, cifar-70); null: the scenario's", least=1)
+    max_devices: int | None = key(None, "device slots of the spaces; null: what the scenario needs", least=1)
+    episode: str = key("request", "what one episode decides", choices=("request", "period", "layer"))
+    reward: str = key("latency", "increase of latency, or Eq 11 of the paper", choices=("latency", "paper"))
+    observation: str = key("full", "published layout, or the paper's binary state", choices=("full", "paper"))
+    granularity: int = key(1, "most maps that one step places", unit="maps", least=1)
+    inherit: bool = key(False, "act and pool maps stay with the holder of the map before, without a decision")
+    sigma: float = key(1.0, "paper reward: bonus for each segment that the device already holds", least=0)
+    beta: float = key(0.5, "paper reward: penalty for a device slower than the mean", least=0)
+    traffic_price: float = key(
+        0.0, "latency reward: seconds charged for each second that the whole fleet would need to send the shared data", least=0
+    )
+
+    def check(self) -> None:
+        """Raise ValueError for a scenario that is neither a name nor a file name."""
+        if self.scenario not in SCENARIOS and not self.scenario.endswith((".json", ".jsonl")):
+            expected = f"one of {', '.join(SCENARIOS)}, or the path of a .json or .jsonl file"
+            raise ValueError(f"env.scenario is {self.scenario}, expected {expected}")
+
+
+@dataclass
+class AgentConfig:
+    """What every agent has."""
+
+    name: str = key(MISSING, "name of the agent, part of the name of the run folder")
+    algorithm: str = key(MISSING, "how it learns")
+
+    def check(self) -> None:
+        """Raise ValueError for a name that cannot be part of a folder's name."""
+        if "/" in self.name:
+            raise ValueError(f"agent.name is {self.name}, expected a name without /")
+
+
+@dataclass
+class DqnConfig(AgentConfig):
+    """Deep Q-learning (Mnih et al. 2015), masked, double, with multi-step returns."""
+
+    name: str = key("dqn", "name of the agent, part of the name of the run folder")
+    algorithm: str = key("dqn", "how it learns", choices=("dqn",))
+    policy: str = key(
+        "device", "one network shared by all devices (any number of them), or a flat MLP", choices=("device", "mlp")
+    )
+    hidden: int = key(64, "width of the hidden layers", unit="units", least=1)
+    layers: int = key(2, "number of hidden layers", least=1)
+    learning_rate: float = key(1e-3, "step size of Adam at the start", above=0)
+    learning_rate_final: float = key(1e-4, "step size at the end, reached on a straight line", above=0)
+    buffer_size: int = key(200_000, "capacity of the replay buffer", unit="transitions", least=1)
+    batch_size: int = key(256, "transitions of one update", unit="transitions", least=1)
+    gamma: float = key(1.0, "discount a step; 1: the return is minus the latency", least=0, most=1)
+    n_steps: int = key(8, "steps of reward before the target network's estimate", unit="steps", least=1)
+    cut_at_exploration: bool = key(True, "multi-step returns end before an exploratory action")
+    double_q: bool = key(True, "Double DQN (van Hasselt et al. 2016): the online network picks the target's action")
+    target_update_interval: int = key(2_000, "steps between updates of the target network", unit="environment steps", least=1)
+    tau: float = key(1.0, "share of the online network in an update of the target; 1: a copy", above=0, most=1)
+    train_freq: int = key(1, "steps of all environments between rounds of updates", unit="vector steps", least=1)
+    gradient_steps: int = key(4, "updates in a round", unit="updates", least=1)
+    learning_starts: int = key(2_000, "steps before the first update", unit="environment steps", least=0)
+    exploration_initial: float = key(1.0, "probability of a random action at the start", least=0, most=1)
+    exploration_final: float = key(0.05, "probability of a random action in the end", least=0, most=1)
+    exploration_fraction: float = key(0.3, "share of training in which it falls on a straight line", least=0, most=1)
+    exploration_spread: bool = key(
+        True, "environments explore by different shares of that probability, a quarter of them not at all"
+    )
+    max_grad_norm: float = key(10.0, "gradients are scaled down to this norm", above=0)
+    masked: bool = key(True, "invalid actions are left out of acting, exploring and the target's maximum")
+
+
+@dataclass
+class TrainConfig:
+    """Train an agent, evaluate it next to the baselines, and leave a run folder.
+
+    Examples:
+        {command} env=distprivacy
+        {command} env.scenario=lenet-20 seed=3 steps=100000
+        {command} agent=dqn_paper env.scenario=lenet-10
+        {command} experiment=quick format=json
+        {command} --multirun seed=1,2,3
+        {command} resume=runs/distprivacy-dqn-20250101-120000-s0
+    """
+
+    COMMAND: ClassVar[str] = "python -m agents.train"
+
+    steps: int = key(
+        300_000,
+        "length of the training, over all environments together",
+        unit="environment steps",
+        least=1,
+        may_change=True,
+        section="Training",
+    )
+    num_envs: int = key(64, "environments stepped together", least=1)
+    seed: int = key(0, "seed of networks, exploration and instances", least=0, most=MOST_SEED)
+    device: str = key("auto", "where the networks run", choices=("auto", "cpu", "cuda"), may_change=True)
+    threads: int = key(1, "threads of torch; more is seldom faster for networks this small", least=1, may_change=True)
+    evaluate_every: int = key(
+        20_000, "steps between evaluations; 0: none", unit="environment steps", least=0, section="Evaluation"
+    )
+    evaluate_instances: int = key(100, "held-out instances of such an evaluation", least=1)
+    final_instances: int = key(1_000, "held-out instances of the evaluation after training", least=1)
+    baselines: list[str] = field(
+        default_factory=lambda: ["random", "greedy"],
+        metadata=rule("policies to compare with after training", choices=BASELINES),
+    )
+    run_root: str = key("runs", "folder that the run folder is made in", path=True, section="Output")
+    name: str | None = key(None, "name of the run folder; null: environment, agent, time, seed")
+    resume: str | None = key(None, "run folder to go on with, from its last checkpoint", path=True)
+    checkpoint_every: int = key(50_000, "steps between checkpoints; 0: none", unit="environment steps", least=0)
+    tensorboard: bool = key(True, "write TensorBoard events", may_change=True)
+    progress: bool = key(True, "show a progress bar", may_change=True)
+    format: str = key("text", "tables, or one JSON object", choices=FORMATS, may_change=True)
+    env: EnvConfig = field(default_factory=DistPrivacyConfig, metadata=rule("the environment"))
+    agent: AgentConfig = field(default_factory=DqnConfig, metadata=rule("the agent"))
+
+    def check(self) -> None:
+        """Raise ValueError for a name that is no name of a folder."""
+        if self.name is not None and ("/" in self.name or self.name.startswith(".")):
+            raise ValueError(f"name is {self.name}, expected a name without / that does not begin with a point")
+
+
+@dataclass
+class EvaluateConfig:
+    """Score runs and baselines on the same held-out instances, next to the optimum where it is known.
+
+    Examples:
+        {command} run=runs/distprivacy-dqn-20250101-120000-s0
+        {command} run=runs/NAME scenario=lenet-70 instances=200
+        {command} baselines=random,greedy scenario=lenet-20 out=baselines.json
+    """
+
+    COMMAND: ClassVar[str] = "python -m agents.evaluate"
+
+    run: list[str] = field(
+        default_factory=list,
+        metadata=rule("run folders whose best model is scored", path=True, section="What is scored"),
+    )
+    baselines: list[str] = field(
+        default_factory=list, metadata=rule("policies that need no training", choices=BASELINES)
+    )
+    scenario: str | None = key(
+        None, "another scenario than the run's; without a run lenet-random", choices=SCENARIOS, section="On what"
+    )
+    instance: str | None = key(None, "instance file (.json, .jsonl) instead of a scenario", path=True)
+    instances: int = key(1_000, "number of held-out instances of the scenario", least=1)
+    seed: int = key(0, "seed of these instances", least=0, most=MOST_SEED)
+    out: str | None = key(None, "JSON file for the result of every instance", path=True, section="Output")
+    format: str = key("text", "tables, or one JSON object", choices=FORMATS)
+
+    def check(self) -> None:
+        """Raise ValueError where nothing is to be scored, or on two things at once."""
+        if not self.run and not self.baselines:
+            raise ValueError("run and baselines are both empty, expected at least one of them")
+        if self.scenario is not None and self.instance is not None:
+            raise ValueError(f"scenario is {self.scenario} and instance is {self.instance}, expected only one of them")
+
+
+@dataclass
+class RolloutConfig:
+    """Play one episode and write it as a GIF or as frames.
+
+    Examples:
+        {command} run=runs/distprivacy-dqn-20250101-120000-s0 out=episode.gif
+        {command} baseline=greedy scenario=lenet-20 seed=3 frames=pictures
+    """
+
+    COMMAND: ClassVar[str] = "python -m agents.rollout"
+
+    run: str | None = key(None, "run folder whose best model plays", path=True, section="Who plays")
+    baseline: str | None = key(None, "policy that needs no training, instead of a run", choices=BASELINES)
+    scenario: str | None = key(
+        None, "another scenario than the run's; without a run lenet-random", choices=SCENARIOS, section="On what"
+    )
+    instance: str | None = key(None, "instance file (.json) instead of a scenario", path=True)
+    seed: int = key(0, "seed of the instance", least=0, most=MOST_SEED)
+    out: str | None = key("episode.gif", "GIF file; null: none", path=True, section="Output")
+    frames: str | None = key(None, "folder for one PNG file a step; null: none", path=True)
+    fps: int = key(8, "speed of the GIF", unit="frames per second", least=1, most=50)
+    format: str = key("text", "a few lines, or one JSON object", choices=FORMATS)
+
+    def check(self) -> None:
+        """Raise ValueError where not exactly one plays, nothing is written, or two things are to be played."""
+        if (self.run is None) == (self.baseline is None):
+            given = "neither is given" if self.run is None else f"got {self.run} and {self.baseline}"
+            raise ValueError(f"expected exactly one of run and baseline, {given}")
+        if self.scenario is not None and self.instance is not None:
+            raise ValueError(f"scenario is {self.scenario} and instance is {self.instance}, expected only one of them")
+        if self.out is None and self.frames is None:
+            raise ValueError("out and frames are both null, expected at least one of them")
+        if self.out is not None and not self.out.lower().endswith(".gif"):
+            raise ValueError(f"out is {self.out}, expected a path that ends in .gif")
+
+
+@dataclass
+class CheckConfig:
+    """Replay a solution in the environment's physics: its latency, and every constraint that it violates.
+
+    Violations are the result, not an error: the exit code is 0.
+
+    Examples:
+        {command} instance=instance.json solution=solution.json
+        {command} instance=instance.json solution=solution.json format=json
+    """
+
+    COMMAND: ClassVar[str] = "python -m optimal.check"
+
+    instance: str = key(MISSING, "instance file (.json)", path=True, section="Files")
+    solution: str = key(MISSING, "solution file (.json)", path=True)
+    format: str = key("text", "a table, or one JSON object", choices=FORMATS, section="Output")
+
+
+ENVIRONMENTS: dict[str, type[EnvConfig]] = {"offramp/DistPrivacy-v0": DistPrivacyConfig}
+"""Gymnasium id -> config class."""
+AGENTS: dict[str, type[AgentConfig]] = {"dqn": DqnConfig}
+"""Algorithm -> config class."""
+
+_store = ConfigStore.instance()
+for _name, _schema in (
+    ("train", TrainConfig),
+    ("evaluate", EvaluateConfig),
+    ("rollout", RolloutConfig),
+    ("check", CheckConfig),
+):
+    _store.store(name=f"{_name}_schema", node=_schema, provider="offramp")
+_store.store(group="schema/env", name="distprivacy", node=DistPrivacyConfig, provider="offramp")
+_store.store(group="schema/agent", name="dqn", node=DqnConfig, provider="offramp")
