@@ -21,7 +21,6 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Generic, NoReturn, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
@@ -29,6 +28,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
 from agents.output import only_result, write_result
+from agents.versions import installed_version
 from agents.wrong_input import sentence_on
 from conf.compose import Composer, as_object, parse, without_hydra
 from conf.help import help_text
@@ -147,7 +147,7 @@ def _read_options(argv: Sequence[str]) -> argparse.Namespace:
 def _main(config_name: str, job: _Job[Any], path_keys: Sequence[str], argv: Sequence[str]) -> int:
     options = _read_options(argv)
     if options.version:
-        print(f"offramp {metadata.version('offramp')}")
+        print(f"offramp {installed_version() or '(not installed)'}")
         return 0
     composer = Composer(config_name, job.schema, options.config_dir)
     try:

@@ -84,7 +84,9 @@ class RunFolder:
             known = "is a file" if folder.exists() else "does not exist"
             raise UserError(f"run folder {folder} {known}, expected a folder that agents.train has written")
         if not (folder / "config.yaml").is_file():
-            raise UserError(f"run folder {folder} holds no config.yaml, expected a folder that agents.train has written")
+            raise UserError(
+                f"run folder {folder} holds no config.yaml, expected a folder that agents.train has written"
+            )
         written_by = _check_version(folder / "versions.json")
         return cls(folder, _read_config(folder / "config.yaml", written_by))
 
@@ -145,14 +147,12 @@ def resume_config(config: TrainConfig, typed: Collection[str]) -> TrainConfig:
         elif _is_typed(entry.path, typed) and before.get(entry.path) != value:
             kept = f"{config.resume} has {shown(before.get(entry.path))} and a resumed run keeps it"
             raise UserError(f"{entry.path} is {shown(value)}, but {kept}")
-    if "experiment" in typed:
-        raise UserError(f"experiment is given, but {config.resume} is resumed and keeps its config")
     return stored
 
 
 def _is_typed(path: str, typed: Collection[str]) -> bool:
-    """Whether a key was typed, or the group that brings it."""
-    return any(path == name or path.startswith(f"{name}.") for name in typed)
+    """Whether a key was typed, or a group that may bring it; an experiment may bring any."""
+    return "experiment" in typed or any(path == name or path.startswith(f"{name}.") for name in typed)
 
 
 def _name(config: TrainConfig, now: time.struct_time) -> str:
@@ -177,12 +177,12 @@ def _check_version(path: Path) -> str:
     data = _read_json(path)
     if data.get("format") != FORMAT or data.get("version") != VERSION:
         is_now = f"{data.get('format')} version {data.get('version')}"
-        raise UserError(f"{path}: is {is_now}, expected {FORMAT} version {VERSION} (offramp {installed_version()})")
+        raise UserError(f"{path}: is {is_now}, expected {FORMAT} version {VERSION}, which this offramp writes")
     return str(data.get("offramp"))
 
 
 def _read_config(path: Path, written_by: str) -> TrainConfig:
-    whose = f"written by offramp {written_by}, this is {installed_version()}"
+    whose = f"written by offramp {written_by}, this is {installed_version() or 'an unknown version'}"
     try:
         data = OmegaConf.create(path.read_text(encoding="utf-8"))
         environment, agent = OmegaConf.select(data, "env.id"), OmegaConf.select(data, "agent.algorithm")

@@ -35,7 +35,7 @@ def installed_version() -> str | None:
 
 
 def git_revision(file: Path) -> dict[str, Any] | None:
-    """Revision of the git tree that ``file`` is tracked in, and whether tracked files differ from it; None without one."""
+    """Revision of the git tree that tracks ``file``, and whether tracked files differ from it; None without one."""
 
     def git(*arguments: str) -> str:
         # A git hook sets GIT_DIR, which would name another tree than that of the file.

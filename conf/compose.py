@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from conf.fields import Key, keys, validate
-from conf.messages import UserError, composition_error, missing_value, one_line, unknown_key
+from conf.messages import UserError, composition_error, one_line, unknown_key
 
 _T = TypeVar("_T")
 
@@ -157,10 +157,8 @@ def _check_keys(config: DictConfig, schema: type, prefix: str) -> None:
         if name not in known:
             raise UserError(unknown_key(prefix + str(name), [entry.path for entry in known.values()]))
     for name, entry in known.items():
-        if name not in config:
-            raise UserError(f"{entry.path} is missing, expected {entry.expected}")
-        if OmegaConf.is_missing(config, name):
-            raise UserError(missing_value(entry))
+        if name not in config:  # taken away (~key), or a value that must be given (???)
+            raise UserError(f"{entry.path} is missing, expected {entry.expected} ({entry.path}=...)")
         if not entry.is_section:
             continue
         if not isinstance(config[name], DictConfig):

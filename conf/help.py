@@ -46,7 +46,8 @@ def help_text(schema: type, config: DictConfig, groups: Mapping[str, Sequence[st
     blocks += [textwrap.fill(" ".join(part.split()), width) for part in about.strip().split("\n\n")]
     blocks.append("Examples\n" + textwrap.indent(textwrap.dedent(examples).format(command=command).rstrip(), "  "))
     blocks += _sections(schema, config, width)
-    blocks.append("Groups\n" + "\n".join(_group(name, groups[name], chosen.get(name)) for name in groups))
+    own = [name for name in groups if name in chosen]
+    blocks.append("Groups\n" + "\n".join(_group(name, groups[name], chosen[name]) for name in own))
     blocks += [f"Overrides\n{_OVERRIDES}", f"Options\n{_OPTIONS}", f"Exit codes\n{_EXIT_CODES}"]
     return "\n\n".join(blocks)
 

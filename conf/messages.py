@@ -35,11 +35,6 @@ def unknown_key(name: str, known: Sequence[str]) -> str:
     return f"{name} is an unknown key, expected {expected}"
 
 
-def missing_value(entry: Key) -> str:
-    """The sentence on a mandatory value that was not given."""
-    return f"{entry.path} is missing, expected {entry.path}={'PATH' if entry.rule.path else 'VALUE'}"
-
-
 def composition_error(
     error: Exception, overrides: Sequence[str], known: Sequence[Key], groups: Mapping[str, Sequence[str]]
 ) -> str:

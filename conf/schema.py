@@ -55,7 +55,9 @@ class DistPrivacyConfig(EnvConfig):
     sigma: float = key(1.0, "paper reward: bonus for each segment that the device already holds", least=0)
     beta: float = key(0.5, "paper reward: penalty for a device slower than the mean", least=0)
     traffic_price: float = key(
-        0.0, "latency reward: seconds charged for each second that the whole fleet would need to send the shared data", least=0
+        0.0,
+        "latency reward: seconds charged for each second that the whole fleet would need to send the shared data",
+        least=0,
     )
 
     def check(self) -> None:
@@ -97,7 +99,9 @@ class DqnConfig(AgentConfig):
     n_steps: int = key(8, "steps of reward before the target network's estimate", unit="steps", least=1)
     cut_at_exploration: bool = key(True, "multi-step returns end before an exploratory action")
     double_q: bool = key(True, "Double DQN (van Hasselt et al. 2016): the online network picks the target's action")
-    target_update_interval: int = key(2_000, "steps between updates of the target network", unit="environment steps", least=1)
+    target_update_interval: int = key(
+        2_000, "steps between updates of the target network", unit="environment steps", least=1
+    )
     tau: float = key(1.0, "share of the online network in an update of the target; 1: a copy", above=0, most=1)
     train_freq: int = key(1, "steps of all environments between rounds of updates", unit="vector steps", least=1)
     gradient_steps: int = key(4, "updates in a round", unit="updates", least=1)
@@ -187,6 +191,9 @@ class EvaluateConfig:
         None, "another scenario than the run's; without a run lenet-random", choices=SCENARIOS, section="On what"
     )
     instance: str | None = key(None, "instance file (.json, .jsonl) instead of a scenario", path=True)
+    ssim: float | None = key(None, "privacy target of the scenario; null: the run's, or 0.6", least=-1, most=1)
+    privacy_scope: str | None = key(None, "group or layer; null: the run's, or group", choices=("layer", "group"))
+    churn: float | None = key(None, "probability that a device is absent; null: the run's, or 0", least=0, below=1)
     instances: int = key(1_000, "number of held-out instances of the scenario", least=1)
     seed: int = key(0, "seed of these instances", least=0, most=MOST_SEED)
     out: str | None = key(None, "JSON file for the result of every instance", path=True, section="Output")

@@ -31,7 +31,7 @@ class Step:
 
 
 def history(n_envs: int, length: int, seed: int, end: float = 0.25) -> list[list[Step]]:
-    """``length`` random steps of every environment: ``[time][environment]``; every observation is a different number."""
+    """``length`` random steps of every environment, ``[time][environment]``; no two observations are equal."""
     rng = np.random.default_rng(seed)
     fresh = iter(range(10**6))
 
@@ -201,7 +201,7 @@ def test_bad_arguments_are_named() -> None:
         NStepBuffer(8, BOX, BOX)
     with pytest.raises(ValueError, match="n_steps is 0"):
         NStepBuffer(8, BOX, ACTIONS, n_steps=0)
-    with pytest.raises(ValueError, match="gamma is 1.5"):
+    with pytest.raises(ValueError, match=r"gamma is 1\.5"):
         NStepBuffer(8, BOX, ACTIONS, gamma=1.5)
     with pytest.raises(ValueError, match="optimize_memory_usage"):
         NStepBuffer(8, BOX, ACTIONS, optimize_memory_usage=True)

@@ -6,19 +6,13 @@ before it) and answer in one sentence: file, field, value, expectation. Whole nu
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
-import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
-from envs.atomic import write_text_atomic
 from envs.distprivacy.types import (
     LAYER_KINDS,
     PRIVACY_SCOPES,
@@ -31,189 +25,7 @@ from envs.distprivacy.types import (
     Solution,
     Task,
 )
-
-FilePath = str | os.PathLike[str]
-_T = TypeVar("_T")
-
-
-class _Object(dict[str, Any]):
-    """A JSON object that remembers a key written twice, of which the parser would silently keep the last."""
-
-    twice: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """A value and where it stands, so that every error names the file, the field and the value."""
-
-    value: Any
-    where: str
-    path: str = ""
-
-    def refuse(self, problem: str) -> ValueError:
-        name = f"field '{self.path}'" if self.path else "the top level"
-        return ValueError(f"{self.where}: {name} {problem}")
-
-    def wrong(self, expected: str) -> ValueError:
-        if isinstance(self.value, Mapping):
-            shown = f"an object with {len(self.value)} keys"
-        elif isinstance(self.value, list | tuple):
-            shown = f"a list of {len(self.value)} entries"
-        else:
-            shown = json.dumps(self.value, default=repr)
-        return self.refuse(f"is {shown if len(shown) <= 60 else shown[:57] + '...'}, expected {expected}")
-
-    def at(self, key: str | int) -> _Field:
-        value = self.value[key] if isinstance(key, int) else self.value.get(key)
-        if isinstance(key, str) and len(key) > 60:
-            key = key[:57] + "..."
-        if isinstance(key, int) or not re.fullmatch(r"[\w-]+", key, re.ASCII):
-            return _Field(value, self.where, f"{self.path}[{json.dumps(key)}]")
-        return _Field(value, self.where, f"{self.path}.{key}" if self.path else key)
-
-    def entries(self) -> list[_Field]:
-        if not isinstance(self.value, list | tuple) or not self.value:
-            raise self.wrong("a list with at least one entry")
-        return [self.at(index) for index in range(len(self.value))]
-
-    def mapping(self, *, empty: bool = True) -> dict[str, _Field]:
-        if not isinstance(self.value, Mapping) or not (empty or self.value):
-            raise self.wrong("an object" if empty else "an object with at least one key")
-        for key in self.value:
-            if not isinstance(key, str):
-                raise self.refuse(f"has the key {key!r}, expected a string")
-        twice = getattr(self.value, "twice", None)
-        if twice is not None:
-            raise self.at(twice).refuse("is there twice, expected every key once")
-        return {key: self.at(key) for key in self.value}
-
-    def record(self, required: Iterable[str], optional: Iterable[str] = ()) -> dict[str, _Field]:
-        fields, required = self.mapping(), tuple(required)
-        known = (*required, *optional)
-        for key, field in fields.items():
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                expected = f"'{near[0]}', the nearest known key" if near else f"only {', '.join(known)}"
-                raise field.refuse(f"is an unknown key, expected {expected}")
-        for key in required:
-            if key not in fields:
-                raise self.at(key).refuse(f"is missing, expected the keys {', '.join(required)}")
-        return fields
-
-    def document(self, form: str, required: tuple[str, ...], optional: tuple[str, ...]) -> dict[str, _Field]:
-        # The format first: a file of another kind deserves that answer, not a list of its unknown keys.
-        for key, expected in (("format", form), ("version", VERSION)):
-            if key not in self.mapping():
-                raise self.at(key).refuse(f"is missing, expected {json.dumps(expected)}")
-            if isinstance(self.at(key).value, bool) or self.at(key).value != expected:
-                raise self.at(key).wrong(json.dumps(expected))
-        return self.record(("format", "version", *required), optional)
-
-    def number(self, least: float = -math.inf, most: float = math.inf, *, above: bool = False) -> float:
-        value = self.value
-        try:
-            fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        except OverflowError:  # a whole number too large for a float
-            fits = False
-        if not fits or not least <= value <= most or (above and value == least):
-            limit = f" {'>' if above else '>='} {least:g}" if math.isfinite(least) else ""
-            raise self.wrong(f"a finite number{f' in {least:g}..{most:g}' if math.isfinite(most) else limit}")
-        return value  # type: ignore[no-any-return]
-
-    def count(self, least: int, most: float = math.inf) -> int:
-        value = self.value
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        whole = whole or (isinstance(value, float) and value.is_integer())
-        if not whole or not least <= value <= most:
-            raise self.wrong(f"a whole number {f'in {least}..{most}' if math.isfinite(most) else f'>= {least}'}")
-        return int(value)
-
-    def counts(self, least: int) -> tuple[int, ...]:
-        if not isinstance(self.value, list | tuple):
-            raise self.wrong(f"a list of whole numbers >= {least}")
-        # A VGG has 9,400 of them: entries get a path of their own only where one is odd.
-        if all(type(entry) is int and entry >= least for entry in self.value):
-            return tuple(self.value)
-        return tuple(self.at(index).count(least) for index in range(len(self.value)))
-
-    def flag(self) -> bool:
-        if not isinstance(self.value, bool):
-            raise self.wrong("true or false")
-        return self.value
-
-    def text(self, choices: Iterable[str] = ()) -> str:
-        choices = tuple(choices)
-        if not isinstance(self.value, str) or (choices and self.value not in choices):
-            raise self.wrong(f"one of {', '.join(choices)}" if choices else "a string")
-        return self.value
-
-    def made(self, make: Callable[[], _T]) -> _T:
-        """What ``make`` builds of this field; what the type itself refuses gets the name of the file."""
-        try:
-            return make()
-        except ValueError as error:
-            raise self.refuse(f"is refused: {error}") from None
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> _Object:
-    found = _Object(pairs)
-    if len(found) < len(pairs):
-        found.twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-    return found
-
-
-def _parse(raw: bytes, where: str, lines_before: int = 0) -> Any:
-    def whole(digits: str) -> float:
-        return int(digits) if len(digits) < 400 else float(digits)  # infinite, and refused with its path
-
-    try:
-        # A byte order mark, as some editors put it, is no reason to refuse a file.
-        return json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_pairs, parse_int=whole)
-    except UnicodeDecodeError as error:
-        line = lines_before + error.object.count(b"\n", 0, error.start) + 1
-        problem = f"line {line} holds the byte 0x{error.object[error.start]:02x}, expected UTF-8 text"
-    except json.JSONDecodeError as error:
-        problem = f"line {lines_before + error.lineno}, column {error.colno} is not valid JSON: {error.msg}"
-    except RecursionError:
-        problem = f"line {lines_before + 1} opens too many brackets, expected at most some ten levels"
-    raise ValueError(f"{where}: {problem}")
-
-
-def _read(path: FilePath) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        problem = "there is no such file"
-    except OSError as error:
-        problem = "is a folder" if Path(path).is_dir() else f"cannot be read ({error.strerror})"
-    raise ValueError(f"{path}: {problem}, expected a readable JSON file")
-
-
-def _write(path: FilePath, text: str) -> None:
-    try:
-        write_text_atomic(path, text)
-    except OSError as error:
-        problem = "is a folder" if Path(path).is_dir() else f"cannot be written ({error.strerror})"
-        raise ValueError(f"{path}: {problem}, expected a path for a file") from None
-
-
-def _render(value: Any, indent: str = "\n") -> str:
-    """JSON with one device, layer or row a line: what holds no further lists or objects stays in one line."""
-    entries = list(value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
-    if not any(isinstance(entry, dict | list) for entry in entries):
-        return json.dumps(value, allow_nan=False)
-    keys = [f"{json.dumps(key)}: " for key in value] if isinstance(value, dict) else [""] * len(entries)
-    deeper = indent + " "
-    body = ("," + deeper).join(key + _render(entry, deeper) for key, entry in zip(keys, entries, strict=True))
-    return f"{{{deeper}{body}{indent}}}" if isinstance(value, dict) else f"[{deeper}{body}{indent}]"
-
-
-def _or_null(field: _Field | None, read: Callable[[_Field], _T]) -> _T | None:
-    try:
-        return None if field is None or field.value is None else read(field)
-    except ValueError as error:
-        raise ValueError(f"{error} or null") from None
-
+from envs.strict_json import Field, FilePath, or_null, parse, read_bytes, render, write_text
 
 INSTANCE_FORMAT = "offramp/distprivacy-instance"
 SOLUTION_FORMAT = "offramp/distprivacy-solution"
@@ -232,7 +44,7 @@ _INSTANCE_KEYS = ("period_s", "ssim", "devices", "sources", "networks", "privacy
 _CLAIM_KEYS = ("status", "rejections", "rejections_bound", "objective_s", "bound_s", "gap", "seconds", "solver")
 
 
-def _read_layer(field: _Field, before: Layer | None) -> Layer:
+def _read_layer(field: Field, before: Layer | None) -> Layer:
     every = dict.fromkeys(key for keys in _LAYER_KEYS.values() for key in keys)
     kind = field.record(("name", "kind"), every)["kind"].text(LAYER_KINDS)
     keys = _LAYER_KEYS[kind]
@@ -252,14 +64,14 @@ def _read_layer(field: _Field, before: Layer | None) -> Layer:
     return Layer(fields["name"].text(), kind, *sizes)
 
 
-def _read_network(name: str, field: _Field) -> Network:
+def _read_network(name: str, field: Field) -> Network:
     layers: list[Layer] = []
     for entry in field.record(("layers",))["layers"].entries():
         layers.append(_read_layer(entry, layers[-1] if layers else None))
     return field.made(lambda: Network(name, tuple(layers)))
 
 
-def _read_privacy(field: _Field, network: Network) -> dict[str, dict[int, float | None]]:
+def _read_privacy(field: Field, network: Network) -> dict[str, dict[int, float | None]]:
     outputs = {layer.name: layer.outputs for layer in network.layers}
     table: dict[str, dict[int, float | None]] = {}
     for layer, row in field.record((), outputs).items():
@@ -267,11 +79,11 @@ def _read_privacy(field: _Field, network: Network) -> dict[str, dict[int, float 
         for key, cell in row.mapping(empty=False).items():
             if not re.fullmatch(r"[1-9][0-9]{0,8}", key) or int(key) > outputs[layer]:
                 raise cell.refuse(f"is no count of maps, expected a whole number in 1..{outputs[layer]} as key")
-            table[layer][int(key)] = _or_null(cell, lambda cell: cell.number(-1, 1))
+            table[layer][int(key)] = or_null(cell, lambda cell: cell.number(-1, 1))
     return table
 
 
-def _read_device(field: _Field) -> Device:
+def _read_device(field: Field) -> Device:
     fields = field.record(_DEVICE_KEYS, _BUDGET_KEYS)
     speeds = [fields[key].number(0, above=True) for key in _DEVICE_KEYS[2:]]
     budgets = [fields[key].number(0) if key in fields else None for key in _BUDGET_KEYS]
@@ -286,8 +98,8 @@ def instance_from_dict(data: object, where: str = "instance") -> Instance:
     Raises:
         ValueError: one sentence with file, field path, value and what was expected.
     """
-    root = _Field(data, where)
-    fields = root.document(INSTANCE_FORMAT, _INSTANCE_KEYS, ("tolerance", "privacy_scope", "colluders"))
+    root = Field(data, where)
+    fields = root.document(INSTANCE_FORMAT, VERSION, _INSTANCE_KEYS, ("tolerance", "privacy_scope", "colluders"))
     period_s, ssim = fields["period_s"].number(0, above=True), fields["ssim"].number(-1, 1)
     tolerance = fields["tolerance"].number(0) if "tolerance" in fields else 0.01
     scope = fields["privacy_scope"].text(PRIVACY_SCOPES) if "privacy_scope" in fields else "layer"
@@ -333,9 +145,9 @@ def instance_to_dict(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _read_request(field: _Field) -> RequestSolution:
+def _read_request(field: Field) -> RequestSolution:
     fields = field.record(("rejected",), ("latency_s", "layers"))
-    latency_s = _or_null(fields.get("latency_s"), lambda field: field.number(0))
+    latency_s = or_null(fields.get("latency_s"), lambda field: field.number(0))
     if fields["rejected"].flag():
         if latency_s is not None:
             raise fields["latency_s"].wrong("null for a rejected request")
@@ -355,7 +167,7 @@ def solution_from_dict(data: object, where: str = "solution") -> Solution:
     Raises:
         ValueError: one sentence with file, field path, value and what was expected.
     """
-    fields = _Field(data, where).document(SOLUTION_FORMAT, ("requests",), _CLAIM_KEYS)
+    fields = Field(data, where).document(SOLUTION_FORMAT, VERSION, ("requests",), _CLAIM_KEYS)
     requests = tuple(map(_read_request, fields["requests"].entries()))
     rejected = sum(request.rejected for request in requests)
     if "rejections" in fields and fields["rejections"].count(0) != rejected:
@@ -366,11 +178,11 @@ def solution_from_dict(data: object, where: str = "solution") -> Solution:
         fields["objective_s"].number(0) if "objective_s" in fields else math.fsum(latencies),
         rejected,
         fields["status"].text(STATUSES) if "status" in fields else "feasible",
-        _or_null(fields.get("bound_s"), lambda field: field.number()),
-        _or_null(fields.get("gap"), lambda field: field.number()),
-        _or_null(fields.get("rejections_bound"), lambda field: field.count(0)),
-        _or_null(fields.get("seconds"), lambda field: field.number(0)),
-        _or_null(fields.get("solver"), lambda field: field.text()),
+        or_null(fields.get("bound_s"), lambda field: field.number()),
+        or_null(fields.get("gap"), lambda field: field.number()),
+        or_null(fields.get("rejections_bound"), lambda field: field.count(0)),
+        or_null(fields.get("seconds"), lambda field: field.number(0)),
+        or_null(fields.get("solver"), lambda field: field.text()),
     )
 
 
@@ -397,14 +209,14 @@ def check_fits(solution: Solution, instance: Instance, where: str = "solution") 
             segments, or a device index outside -1..D-1 (-1: the source).
     """
     if len(solution.requests) != len(instance.requests):
-        given = _Field(solution.requests, where, "requests")
+        given = Field(solution.requests, where, "requests")
         raise given.wrong(f"{len(instance.requests)}, one for each request of the instance")
     last = len(instance.devices) - 1
     for index, (placed, request) in enumerate(zip(solution.requests, instance.requests, strict=True)):
         if placed.rejected:
             continue
         layers = {layer.name: layer for layer in instance.task.networks[request.network].distributed}
-        for name, row in _Field(placed.layers, where, f"requests[{index}].layers").record(layers).items():
+        for name, row in Field(placed.layers, where, f"requests[{index}].layers").record(layers).items():
             segments = layers[name].segments
             if len(row.value) != segments:
                 raise row.wrong(f"{segments}, one device for each segment of layer {name!r}")
@@ -433,26 +245,26 @@ def content_hash(instance: Instance) -> str:
 
 def load_instance(path: FilePath) -> Instance:
     """Read an instance file. Raises ValueError, one sentence, where it is missing, unreadable or wrong."""
-    return instance_from_dict(_parse(_read(path), str(path)), str(path))
+    return instance_from_dict(parse(read_bytes(path), str(path)), str(path))
 
 
 def save_instance(instance: Instance, path: FilePath) -> None:
     """Write an instance file atomically. Raises ValueError where ``path`` cannot be written."""
     data = instance_to_dict(instance)
     instance_from_dict(data, str(path))
-    _write(path, _render(data) + "\n")
+    write_text(path, render(data) + "\n")
 
 
 def load_solution(path: FilePath) -> Solution:
     """Read a solution file. Raises ValueError, one sentence, where it is missing, unreadable or wrong."""
-    return solution_from_dict(_parse(_read(path), str(path)), str(path))
+    return solution_from_dict(parse(read_bytes(path), str(path)), str(path))
 
 
 def save_solution(solution: Solution, path: FilePath) -> None:
     """Write a solution file atomically. Raises ValueError where it could not be loaded again or not be written."""
     data = solution_to_dict(solution)
     solution_from_dict(data, str(path))
-    _write(path, _render(data) + "\n")
+    write_text(path, render(data) + "\n")
 
 
 def load_instances(path: FilePath) -> tuple[Instance, ...]:
@@ -462,10 +274,10 @@ def load_instances(path: FilePath) -> tuple[Instance, ...]:
         ValueError: one sentence that names file and line, also where the file holds no instance.
     """
     # Bytes are split, not text: str.splitlines would also split at a U+2028 inside a name.
-    lines = [(number, line) for number, line in enumerate(_read(path).split(b"\n")) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(read_bytes(path).split(b"\n")) if line.strip()]
     if not lines:
         raise ValueError(f"{path}: holds no instance, expected one in each line")
-    return tuple(instance_from_dict(_parse(line, str(path), n), f"{path}, line {n + 1}") for n, line in lines)
+    return tuple(instance_from_dict(parse(line, str(path), n), f"{path}, line {n + 1}") for n, line in lines)
 
 
 def save_instances(instances: Iterable[Instance], path: FilePath) -> None:
@@ -475,4 +287,4 @@ def save_instances(instances: Iterable[Instance], path: FilePath) -> None:
         raise ValueError(f"{path}: the set of instances is empty, expected at least one")
     for number, line in enumerate(lines, start=1):
         instance_from_dict(json.loads(line), f"{path}, line {number}")
-    _write(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n")

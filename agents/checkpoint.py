@@ -1,0 +1,67 @@
+"""Checkpoints of a training run: written atomically, the latest two kept."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, cast
+
+import torch as th
+
+from agents.dqn import MaskableDQN
+from conf.messages import UserError
+from envs.atomic import atomic_path
+
+KEEP = 2
+_VERSION = 1
+
+
+def save_checkpoint(folder: Path, model: MaskableDQN, progress: dict[str, Any]) -> Path:
+    """Write weights, optimizer, replay buffer, random states and ``progress`` (of the callbacks) at this step."""
+    path = folder / f"step-{model.num_timesteps:012d}.pt"
+    data = {
+        "version": _VERSION,
+        "policy": model.policy.state_dict(),
+        "optimizer": model.policy.optimizer.state_dict(),
+        "training": model.get_training_state(),
+        "progress": progress,
+    }
+    with atomic_path(path) as temporary:
+        th.save(data, temporary)
+    for old in _checkpoints(folder)[:-KEEP]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Finished checkpoints, oldest first."""
+    return sorted(folder.glob("step-*.pt"))
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest finished checkpoint; what a killed write left behind is removed."""
+    for left in folder.glob(".*.tmp.pt"):
+        left.unlink(missing_ok=True)
+    found = _checkpoints(folder)
+    return found[-1] if found else None
+
+
+def load_checkpoint(path: Path, model: MaskableDQN) -> dict[str, Any]:
+    """Put a checkpoint into ``model`` (built from the same config); returns the callbacks' ``progress``.
+
+    Raises ``UserError`` when the file cannot be read or belongs to another config.
+    """
+    try:
+        data = th.load(path, map_location=model.device, weights_only=False)
+        if data["version"] != _VERSION:
+            raise ValueError(f"version {data['version']}")
+        model.policy.load_state_dict(data["policy"])
+        model.policy.optimizer.load_state_dict(data["optimizer"])
+        model.set_training_state(data["training"])
+    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, AttributeError, pickle.UnpicklingError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"checkpoint {path} cannot be read ({first}), expected a file that agents.train has written; without it the run "
+            "goes on from the one before"
+        ) from error
+    return cast(dict[str, Any], data["progress"])

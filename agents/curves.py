@@ -1,0 +1,100 @@
+"""The curves of a training run: ``metrics.csv``, ``timing.csv`` and TensorBoard events.
+
+``metrics.csv`` holds nothing that depends on the clock, so equal seeds give equal bytes; ``timing.csv`` holds the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from envs.atomic import write_text_atomic
+
+COLUMNS: dict[str, str] = {
+    "step": "environment steps so far, over all environments",
+    "return": "mean return of the episodes since the last row, in reward units",
+    "latency_ms": "their mean latency over served requests, milliseconds (with exploration)",
+    "rejection_rate": "share of these episodes that ended in a rejection",
+    "invalid_rate": "share of these episodes that ended in an action that the mask forbids",
+    "episodes": "episodes so far",
+    "eval_latency_ms": "mean latency of the greedy policy on held-out instances, over served requests, milliseconds",
+    "eval_vs_greedy": "that over the greedy heuristic's on the same instances, minus 1",
+    "eval_rejection_rate": "share of the held-out requests that the greedy policy rejected",
+    "eval_violations": "violated constraints of the greedy policy's placements, by replay",
+    "best_latency_ms": "lowest eval_latency_ms so far among the evaluations with the fewest rejections",
+    "exploration": "epsilon of the most exploratory environment",
+    "learning_rate": "step size of Adam",
+    "loss": "Huber loss of the latest updates",
+    "q_mean": "mean Q of the sampled actions in them",
+    "target_mean": "mean target in them",
+    "grad_norm": "norm of the gradient before clipping",
+    "updates": "updates so far",
+}
+"""Column -> meaning; the TensorBoard tags are ``offramp/<column>``."""
+TIMING_COLUMNS = ("step", "seconds", "steps_per_s", "evaluation_s")
+
+
+class Curves:
+    """Rows of both files, kept in memory and rewritten atomically, so that a killed run never leaves half a line."""
+
+    def __init__(self, folder: Path, tensorboard: bool) -> None:
+        self._folder = folder
+        self._rows: list[dict[str, float]] = []
+        self._timing: list[dict[str, float]] = []
+        self._tensorboard, self._writer = tensorboard, None
+
+    def add(self, row: dict[str, float], timing: dict[str, float]) -> None:
+        """Append one row to each file and to TensorBoard."""
+        self._rows.append(row)
+        self._timing.append(timing)
+        self.write()
+        if self._tensorboard:
+            writer = self._open(int(row["step"]))
+            for name, value in row.items():
+                if name != "step" and value == value:
+                    writer.add_scalar(f"offramp/{name}", value, int(row["step"]))
+            writer.add_scalar("time/steps_per_s", timing["steps_per_s"], int(row["step"]))
+            writer.flush()
+
+    def _open(self, step: int) -> Any:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # after a resume, events past the checkpoint are superseded
+            self._writer = SummaryWriter(str(self._folder), purge_step=step if len(self._rows) > 1 else None)
+        return self._writer
+
+    def write(self) -> None:
+        """Write both files from the rows in memory."""
+        write_text_atomic(self._folder / "metrics.csv", _as_csv(tuple(COLUMNS), self._rows))
+        write_text_atomic(self._folder / "timing.csv", _as_csv(TIMING_COLUMNS, self._timing))
+
+    def state(self) -> dict[str, Any]:
+        """Rows so far, for a checkpoint."""
+        return {"rows": list(self._rows), "timing": list(self._timing)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from the rows of a checkpoint; later ones are dropped from the files."""
+        self._rows, self._timing = list(state["rows"]), list(state["timing"])
+        self.write()
+
+    def close(self) -> None:
+        """Close the TensorBoard file."""
+        if self._writer is not None:
+            self._writer.close()  # type: ignore[unreachable]
+            self._writer = None
+
+
+def _as_csv(columns: tuple[str, ...], rows: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _number(row[name]) for name in columns})
+    return text.getvalue()
+
+
+def _number(value: float) -> str:
+    return "" if value != value else repr(int(value)) if float(value).is_integer() else repr(float(value))

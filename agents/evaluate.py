@@ -1,0 +1,69 @@
+"""``python -m agents.evaluate``: score runs and baselines on the same held-out instances."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agents.cli import main
+from agents.output import plain
+from conf.messages import UserError
+from conf.schema import DistPrivacyConfig, EvaluateConfig
+
+
+def instances_of(config: EvaluateConfig, world: DistPrivacyConfig) -> tuple[Any, str]:
+    """The instances that ``config`` asks for and their title; ``world`` gives the privacy settings of scenarios."""
+    from agents.evaluation import InstanceSet
+    from envs.distprivacy.build import as_generator
+    from envs.distprivacy.generator import InstanceList
+
+    name = config.instance or config.scenario or world.scenario
+    ssim = world.ssim if config.ssim is None else config.ssim
+    generator = as_generator(
+        name,
+        ssim=ssim,
+        privacy_scope=config.privacy_scope or world.privacy_scope,
+        colluders=world.colluders,
+        churn=world.churn if config.churn is None else config.churn,
+    )
+    if isinstance(generator, InstanceList):
+        count = len(generator.instances)
+        return InstanceSet.of(generator, generator.instances), f"{name}, {count} instance{'s' if count > 1 else ''}"
+    return InstanceSet.draw(generator, config.instances, config.seed), f"{name}, SSIM {ssim:g}, {config.instances} instances"
+
+
+def run(config: EvaluateConfig) -> dict[str, Any]:
+    """Score by ``config``, print the table, write ``out``."""
+    from rich.console import Console
+
+    from agents.baselines import baseline
+    from agents.learned import load
+    from agents.run_folder import RunFolder
+    from agents.scores import score_all
+    from envs.atomic import write_text_atomic
+
+    world = DistPrivacyConfig()
+    if config.run:
+        first = RunFolder.open(config.run[0]).config.env
+        assert isinstance(first, DistPrivacyConfig)
+        world = first
+    policies = [load(path) for path in config.run] + [baseline(name, config.seed) for name in config.baselines]
+    names = [policy.name for policy in policies]
+    if len(set(names)) < len(names):
+        raise UserError(f"run and baselines name {next(n for n in names if names.count(n) > 1)} twice, expected distinct ones")
+    instances, title = instances_of(config, world)
+    scores = score_all(policies, instances, title)
+    result = scores.to_dict()
+    if config.out is not None:
+        rows = [
+            {"policy": o.policy, "latency_s": o.latency_s, "shared_bytes": o.shared_bytes, "violations": o.violations}
+            for o in scores.outcomes
+        ]
+        write_text_atomic(config.out, json.dumps(plain({**result, "instances": rows}), allow_nan=False) + "\n")
+    if config.format == "text":
+        Console().print(scores.table())
+    return result
+
+
+if __name__ == "__main__":
+    raise SystemExit(main("evaluate", EvaluateConfig, run, ("run", "instance", "out")))

@@ -1,0 +1,95 @@
+"""Trained policies: load a run folder and act, without Hydra."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+
+from agents.dqn import MaskableDQN
+from agents.masking import masked_argmax, split_mask
+from agents.run_folder import RunFolder
+from conf.messages import UserError
+from conf.schema import DistPrivacyConfig, TrainConfig
+from envs.distprivacy.env import DistPrivacyEnv
+from envs.distprivacy.simulator import Options
+
+
+class LearnedPolicy:
+    """The greedy policy of a trained Q-network.
+
+    ``act`` answers one observation ``(L,)`` with an int, a batch ``(B, L)`` with an int64 array ``(B,)``. A policy with the
+    shared device network answers observations of any number of device slots; a flat one only those that it was trained on.
+    """
+
+    respects_privacy = True
+
+    def __init__(self, name: str, q_net: Any, options: Options, *, masked: bool, fixed_length: int | None) -> None:
+        self.name, self.options = name, options
+        self._q_net, self._masked, self._length = q_net, masked, fixed_length
+
+    def act(self, observation: NDArray[np.float32], env: DistPrivacyEnv | None = None) -> Any:
+        """Device for the next map; ``env`` is not needed. Raises ``ValueError`` for an observation of another size."""
+        observation = np.asarray(observation, np.float32)
+        batch = np.atleast_2d(observation)
+        if self._length is not None and batch.shape[1] != self._length:
+            raise ValueError(
+                f"policy {self.name} answers observations of {self._length} numbers, expected an environment with the device "
+                f"slots of its training, got {batch.shape[1]} numbers"
+            )
+        with th.no_grad():
+            tensor = th.as_tensor(batch, device=self._q_net.device)
+            q = self._q_net(tensor)
+            mask = split_mask(tensor, q.shape[1])[1] if self._masked else None
+            actions = masked_argmax(q, mask).cpu().numpy()
+        return actions if observation.ndim == 2 else int(actions[0])
+
+
+def env_arguments(config: DistPrivacyConfig) -> dict[str, Any]:
+    """Keyword arguments of the environment classes from a config."""
+    arguments = asdict(config)
+    arguments.pop("id")
+    return arguments
+
+
+def env_options(config: DistPrivacyConfig) -> Options:
+    """How an environment of this config presents itself."""
+    names = ("episode", "reward", "observation", "granularity", "inherit", "sigma", "beta", "traffic_price")
+    return Options(**{name: getattr(config, name) for name in names})
+
+
+def policy_of(model: MaskableDQN, config: TrainConfig, name: str | None = None) -> LearnedPolicy:
+    """The greedy policy of a model in training or loaded."""
+    agent, env = cast(Any, config.agent), cast(DistPrivacyConfig, config.env)
+    space = cast(Any, model.observation_space)
+    length = None if agent.policy == "device" else int(space.shape[0])
+    return LearnedPolicy(name or agent.name, model.q_net, env_options(env), masked=agent.masked, fixed_length=length)
+
+
+def load_model(path: str | os.PathLike[str], device: str = "auto") -> MaskableDQN:
+    """The model in a ``.zip`` of a run folder. Raises ``UserError`` when it cannot be read."""
+    if not Path(path).is_file():
+        raise UserError(f"model {path} does not exist, expected the best_model.zip of a run that has been evaluated once")
+    try:
+        return cast(MaskableDQN, MaskableDQN.load(path, device=device))
+    except (zipfile.BadZipFile, ValueError, KeyError, RuntimeError, EOFError, OSError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"model {path} cannot be read ({first}), expected a file that agents.train has written") from error
+
+
+def load(run: str | os.PathLike[str], device: str = "auto") -> LearnedPolicy:
+    """The best policy of a run folder: ``agents.load("runs/...").act(observation)``.
+
+    Raises ``UserError`` (a ``ValueError``) for a missing or broken folder or model.
+    """
+    folder = RunFolder.open(run)
+    model = load_model(folder.best_model, device)
+    return policy_of(model, folder.config, f"{folder.config.agent.name} ({folder.path.name})")
+
+

@@ -1,0 +1,55 @@
+"""``python -m agents.rollout``: one episode of a run or a baseline as a GIF or as frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.cli import main
+from conf.schema import DistPrivacyConfig, RolloutConfig
+
+
+def run(config: RolloutConfig) -> dict[str, Any]:
+    """Play one episode by ``config`` and write it."""
+    import gymnasium as gym
+
+    import envs
+    from agents.baselines import baseline
+    from agents.episode_gif import record_episode, save_frames, save_gif
+    from agents.learned import env_arguments, load
+    from agents.run_folder import RunFolder
+
+    assert envs.ENVIRONMENTS
+    world = DistPrivacyConfig()
+    if config.run is not None:
+        stored = RunFolder.open(config.run).config.env
+        assert isinstance(stored, DistPrivacyConfig)
+        world = stored
+    arguments = env_arguments(world)
+    arguments["scenario"] = config.instance or config.scenario or world.scenario
+    policy = load(config.run) if config.run is not None else baseline(str(config.baseline), config.seed)
+    env = gym.make(world.id, render_mode="rgb_array", **arguments)
+    core: Any = env.unwrapped
+    frames = record_episode(env, lambda observation: policy.act(observation, core), config.seed)
+    written = []
+    if config.out is not None:
+        save_gif(frames, config.out, config.fps)
+        written.append(config.out)
+    if config.frames is not None:
+        save_frames(frames, config.frames)
+        written.append(config.frames)
+    result = {
+        "policy": policy.name,
+        "latency_s": core.latency_s,
+        "rejected": core.request_solution().rejected,
+        "frames": len(frames),
+        "written": written,
+    }
+    env.close()
+    if config.format == "text":
+        outcome = "rejected" if result["rejected"] else f"latency {1e3 * core.latency_s:.4f} ms"
+        print(f"{policy.name}: {outcome}, {len(frames)} frames in {', '.join(written)}")
+    return result
+
+
+if __name__ == "__main__":
+    raise SystemExit(main("rollout", RolloutConfig, run, ("run", "instance", "out", "frames")))

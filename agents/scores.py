@@ -1,0 +1,115 @@
+"""Scores of several policies on the same instances: the table that users read and the data behind it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from agents.evaluation import InstanceSet, Outcome, evaluate
+
+RESAMPLES = 2000
+
+
+@dataclass
+class Scores:
+    """Outcomes of several policies on one set of instances, the policy of interest first."""
+
+    title: str
+    outcomes: list[Outcome]
+    folder: Path | None = None
+    common_s: dict[str, float] = field(default_factory=dict)  # policy -> mean latency over requests that all served
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``summary.json`` and ``format=json``; times in seconds, data in bytes."""
+        rows = []
+        for outcome in self.outcomes:
+            low, high = interval(outcome.latency_s)
+            rows.append(
+                {
+                    "policy": outcome.policy,
+                    "respects_privacy": outcome.respects_privacy,
+                    "latency_s": outcome.mean_latency_s,
+                    "latency_interval_s": [low, high],
+                    "latency_common_s": self.common_s.get(outcome.policy),
+                    "worst_latency_s": float(np.nanmax(outcome.latency_s)) if np.isfinite(outcome.latency_s).any() else None,
+                    "requests": int(outcome.requests.sum()),
+                    "rejected": outcome.rejected,
+                    "rejection_rate": outcome.rejection_rate,
+                    "violations": int(outcome.violations.sum()),
+                    "shared_bytes": outcome.mean_shared_bytes,
+                    "decision_s": outcome.seconds,
+                }
+            )
+        return {"title": self.title, "folder": None if self.folder is None else str(self.folder), "policies": rows}
+
+    def table(self) -> Table:
+        """A rich table, best policies first: fewest rejections, then lowest latency; rule-breakers last."""
+        table = Table(title=self.title, caption=_CAPTION, padding=(0, 1), box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left")
+        heads = ("policy", "latency ms", "+-", "vs greedy", "rejected", "violated", "shared kB", "decide ms")
+        for name in heads:
+            left = name == "policy"
+            table.add_column(name, justify="left" if left else "right", no_wrap=not left, overflow="fold" if left else "ellipsis")
+        greedy = self.common_s.get("greedy")
+        order = sorted(self.outcomes, key=lambda o: (not o.respects_privacy, o.rejected, o.mean_latency_s))
+        for outcome in order:
+            low, high = interval(outcome.latency_s)
+            relative = self.common_s.get(outcome.policy)
+            versus = "" if greedy is None or relative is None else f"{100 * (relative / greedy - 1):+.1f} %"
+            mine = outcome is self.outcomes[0]
+            table.add_row(
+                outcome.policy + ("" if outcome.respects_privacy else " *"),
+                f"{1e3 * outcome.mean_latency_s:.4f}",
+                f"{5e2 * (high - low):.2g}",
+                versus,
+                f"{100 * outcome.rejection_rate:.1f} %",
+                f"{int(outcome.violations.sum())}",
+                f"{outcome.mean_shared_bytes / 1e3:,.1f}",
+                f"{1e3 * outcome.seconds:.3f}",
+                style="bold" if mine else None,
+            )
+        return table
+
+
+_CAPTION = (
+    "latency: mean per served request; +-: half its 95 % bootstrap interval over instances; vs greedy: on the requests that "
+    "all policies served; violated: broken constraints, by replay; shared: sent between devices per request; decide: time to "
+    "decide a request. * ignores privacy, so no valid answer."
+)
+
+
+def interval(latency_s: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean latency, resampling instances (rows); seconds."""
+    sums, counts = np.nansum(latency_s, axis=1), np.isfinite(latency_s).sum(axis=1)
+    if not counts.any():
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(len(sums), size=(RESAMPLES, len(sums)))
+    totals = np.maximum(counts[picks].sum(axis=1), 1)
+    low, high = np.percentile(sums[picks].sum(axis=1) / totals, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def score_all(policies: Sequence[Any], instances: InstanceSet, title: str, *, progress: bool = True) -> Scores:
+    """Evaluate every policy on ``instances``; a progress bar on standard error with ``progress``."""
+    columns = (TextColumn("[bold]evaluating {task.description}"), BarColumn(), TextColumn("{task.completed}"), TimeElapsedColumn())
+    outcomes = []
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not progress) as bar:
+        for policy in policies:
+            task = bar.add_task(policy.name, total=len(instances))
+            outcomes.append(evaluate(policy, instances, progress=lambda done, task=task: bar.update(task, completed=done)))
+            bar.remove_task(task)
+    scores = Scores(title, outcomes)
+    everyone = np.logical_and.reduce([np.isfinite(outcome.latency_s) for outcome in outcomes])
+    if everyone.any():
+        scores.common_s = {outcome.policy: float(outcome.latency_s[everyone].mean()) for outcome in outcomes}
+    return scores

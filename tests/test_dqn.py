@@ -1,0 +1,327 @@
+"""MaskableDQN: masks everywhere, equal to Stable-Baselines3's DQN where it should be, exact continuation."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from numpy.typing import NDArray
+from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+import envs  # noqa: F401  (registers the environments)
+from agents.buffers import NStepBuffer
+from agents.dqn import MaskableDQN
+from agents.masking import MaskedDQNPolicy, exploration_spread, masked_argmax, masked_max, random_allowed, split_mask
+from agents.vec_adapter import SB3VecEnv
+
+th.set_num_threads(1)
+SMALL: dict[str, Any] = {"net_arch": [16]}
+
+
+class Watched(SB3VecEnv):
+    """Offramp's environment, counting the actions that its own mask forbids."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(gym.make_vec("offramp/DistPrivacy-v0", num_envs=n))
+        self.steps, self.invalid = 0, 0
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        masks = np.stack(self.env_method("action_masks"))
+        self.steps += len(actions)
+        self.invalid += int((~masks[np.arange(len(actions)), actions]).sum())
+        super().step_async(actions)
+
+
+def model(n: int = 8, **changes: Any) -> MaskableDQN:
+    arguments: dict[str, Any] = {
+        "learning_starts": 200,
+        "batch_size": 16,
+        "train_freq": 1,
+        "gradient_steps": 2,
+        "target_update_interval": 160,
+        "exploration_fraction": 0.5,
+        "buffer_size": 1000,
+        "learning_rate": 1e-3,
+        "policy_kwargs": SMALL,
+        "seed": 0,
+        "device": "cpu",
+    }
+    return MaskableDQN("MlpPolicy", Watched(n), **(arguments | changes))
+
+
+def weights(algorithm: DQN) -> bytes:
+    """Parameters of both networks and the optimizer's moments, bit for bit."""
+    moments = algorithm.policy.optimizer.state_dict()["state"]
+    tensors = [*algorithm.policy.state_dict().values(), *(t for m in moments.values() for t in m.values())]
+    return b"".join(t.numpy().tobytes() for t in tensors)
+
+
+# --- masks -----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_starts": 10_000},
+        {"exploration_initial_eps": 1.0, "exploration_final_eps": 1.0},
+        {"exploration_initial_eps": 0.0, "exploration_final_eps": 0.0, "learning_starts": 0},
+        {"exploration_spread": True, "n_steps": 4},
+    ],
+    ids=["warm-up", "random", "greedy", "decay and spread"],
+)
+def test_no_forbidden_action_is_ever_taken(changes: dict[str, Any]) -> None:
+    algorithm = model(**changes)
+    algorithm.learn(2400)
+    watched: Any = algorithm.env
+    assert watched.steps == 2400 and watched.invalid == 0
+
+
+def test_without_masks_forbidden_actions_are_taken() -> None:
+    algorithm = model(mask_in_observation=False)
+    algorithm.learn(800)
+    assert algorithm.env.invalid > 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_predict_obeys_the_mask_for_one_and_for_many(deterministic: bool) -> None:
+    algorithm = model(exploration_final_eps=0.5)
+    algorithm.learn(200)
+    observations = algorithm.env.reset()  # type: ignore[union-attr]
+    masks = split_mask(observations, 12)[1]
+    for _ in range(20):
+        actions, _ = algorithm.predict(observations, deterministic=deterministic)
+        assert masks[np.arange(8), actions].all()
+        one, _ = algorithm.predict(observations[0], deterministic=deterministic)
+        assert one.shape == () and masks[0, one]
+    actions, _ = algorithm.policy.predict(observations)
+    assert np.array_equal(actions, algorithm.predict(observations, deterministic=True)[0])
+
+
+def test_masked_choice_by_hand() -> None:
+    q = th.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 4.0]])
+    mask = th.tensor([[False, True, True], [False, False, True], [False, False, False]])
+    assert masked_argmax(q, mask).tolist() == [1, 2, 2]  # nothing allowed counts as everything allowed
+    assert masked_max(q, mask).tolist() == [2.0, 1.0, 4.0]
+    assert masked_argmax(q, None).tolist() == [0, 0, 2]
+
+
+def test_random_actions_are_uniform_over_the_allowed() -> None:
+    mask = np.tile([False, True, False, True, True], (3000, 1))
+    actions = random_allowed(mask, np.random.default_rng(0).random(3000))
+    counts = np.bincount(actions, minlength=5)
+    assert counts[[0, 2]].tolist() == [0, 0] and abs(counts[[1, 3, 4]] - 1000).max() < 5 * 26
+    edge = random_allowed(mask[:2], np.array([0.0, np.nextafter(1.0, 0.0)]))
+    assert edge.tolist() == [1, 4]
+
+
+class TableNetwork(th.nn.Module):
+    """Q-values that are the observation's own features: what the network 'thinks' is written by hand."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, obs: th.Tensor) -> th.Tensor:
+        return self.factor * obs[:, :3]
+
+
+def test_the_target_maximum_ignores_forbidden_actions() -> None:
+    class Three(gym.Env[Any, Any]):
+        observation_space = spaces.Box(np.array([-9.0] * 3 + [0] * 3), np.array([9.0] * 3 + [1] * 3), dtype=np.float64)
+        action_space = spaces.Discrete(3)
+
+    algorithm = MaskableDQN("MlpPolicy", DummyVecEnv([Three]), double_q=False, device="cpu")
+    algorithm.q_net, algorithm.q_net_target = TableNetwork(-1.0), TableNetwork(1.0)  # type: ignore[assignment]
+    obs = th.tensor([[1.0, 2.0, 3.0, 1.0, 1.0, 0.0], [1.0, 2.0, 3.0, 0.0, 1.0, 1.0], [1.0, 2.0, 3.0, 0.0, 0.0, 0.0]])
+    assert algorithm._bootstrap(obs, obs[:, :3])[:, 0].tolist() == [2.0, 3.0, 3.0]
+    algorithm.double_q = True  # the online network prefers the smallest of the target network's values
+    assert algorithm._bootstrap(obs, obs[:, :3])[:, 0].tolist() == [1.0, 2.0, 1.0]
+    algorithm.mask_in_observation = False
+    assert algorithm._bootstrap(obs, obs[:, :3])[:, 0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_dead_end_in_mid_episode_is_reported() -> None:
+    algorithm = model(n=2)
+    algorithm.learn(2)
+    algorithm._last_obs[1, -12:] = 0.0  # type: ignore[index,call-overload]
+    with pytest.raises(ValueError, match="environment 1 allows no action"):
+        algorithm._sample_action(0, None, 2)
+
+
+# --- exploration -----------------------------------------------------------------------------------------------------
+def test_spread_of_exploration() -> None:
+    factors = exploration_spread(8)
+    assert factors[0] == 1.0 and factors[5] == pytest.approx(0.05) and factors[6:].tolist() == [0.0, 0.0]
+    assert np.allclose(factors[1:6] / factors[:5], factors[1] / factors[0])
+    assert exploration_spread(1).tolist() == [1.0]
+
+
+def test_every_environment_throws_its_own_coin_and_the_buffer_knows() -> None:
+    algorithm = model(
+        learning_starts=0, exploration_initial_eps=0.5, exploration_final_eps=0.5, exploration_spread=True, n_steps=3
+    )
+    algorithm.learn(4000)
+    buffer = algorithm.replay_buffer
+    assert isinstance(buffer, NStepBuffer) and buffer.cut_at_exploration and buffer.n_steps == 3
+    explored = buffer.explored[: buffer.pos] if not buffer.full else buffer.explored
+    share = explored.mean(axis=0)
+    assert not explored[:, 6:].any() and abs(share[0] - 0.5) < 5 * np.sqrt(0.25 / len(explored))
+    assert 0 < explored[:, :6].any(axis=1).mean() and not (explored == explored[:, :1]).all()
+
+
+def test_training_is_reproducible_and_leaves_the_global_generator_alone() -> None:
+    runs = []
+    for global_seed in (1, 2):
+        algorithm = model(n_steps=3)
+        np.random.seed(global_seed)  # noqa: NPY002
+        before = pickle.dumps(np.random.get_state())  # noqa: NPY002
+        algorithm.learn(480)
+        assert pickle.dumps(np.random.get_state()) == before  # noqa: NPY002
+        runs.append(weights(algorithm))
+    assert runs[0] == runs[1]
+    other = model(n_steps=3, seed=1)
+    other.learn(480)
+    assert weights(other) != runs[0]
+
+
+# --- Stable-Baselines3 -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("n_envs", [1, 4])
+def test_without_masks_it_is_the_dqn_of_stable_baselines3(monkeypatch: pytest.MonkeyPatch, n_envs: int) -> None:
+    # SB3 throws its epsilon coin with the global generator, from which its buffer samples; ours throws its own.
+    monkeypatch.setattr(np.random, "rand", lambda: 1.0)
+    arguments: dict[str, Any] = {
+        "learning_starts": 0,
+        "train_freq": 2,
+        "gradient_steps": 1,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "target_update_interval": 40,
+        "buffer_size": 300,
+        "max_grad_norm": 0.5,
+        "exploration_initial_eps": 0.0,
+        "exploration_final_eps": 0.0,
+        "policy_kwargs": SMALL,
+        "seed": 3,
+        "device": "cpu",
+    }
+
+    def make() -> gym.Env[Any, Any]:
+        return gym.make("CartPole-v1", max_episode_steps=15)
+
+    theirs = DQN("MlpPolicy", DummyVecEnv([make] * n_envs), **arguments)
+    theirs.learn(600)
+    ours = MaskableDQN(
+        "MlpPolicy",
+        SB3VecEnv(SyncVectorEnv([make] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP)),
+        mask_in_observation=False,
+        double_q=False,
+        replay_buffer_class=ReplayBuffer,
+        **arguments,
+    )
+    untrained = weights(ours)
+    ours.learn(600)
+    assert weights(ours) == weights(theirs) != untrained
+    assert ours.exploration_rate == 0.0 and len(ours.ep_info_buffer or ()) > 10
+
+
+class Stop(BaseCallback):
+    """Saves and stops where the rollout after ``at`` transitions starts."""
+
+    def __init__(self, at: int, folder: Path) -> None:
+        super().__init__()
+        self.at, self.folder, self.reached = at, folder, False
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self.at and not self.reached:
+            self.reached = True
+            self.model.save(self.folder / "model.zip")
+            assert isinstance(self.model, MaskableDQN)
+            (self.folder / "state.pkl").write_bytes(pickle.dumps(self.model.get_training_state()))
+
+    def _on_step(self) -> bool:
+        return not self.reached
+
+
+@pytest.mark.parametrize("stop", [160, 640, 1000])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_steps": 4, "exploration_spread": True, "buffer_size": 400},
+        {"replay_buffer_class": ReplayBuffer, "policy_kwargs": {**SMALL, "optimizer_kwargs": {}}},
+    ],
+    ids=["NStepBuffer", "ReplayBuffer"],
+)
+def test_interrupted_training_goes_on_exactly(tmp_path: Path, stop: int, changes: dict[str, Any]) -> None:
+    total = 1440
+    whole = model(**changes)
+    whole.learn(total)
+
+    first = model(**changes)
+    first.learn(total, callback=Stop(stop, tmp_path))
+    assert weights(first) != weights(whole)
+    th.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002
+    second = MaskableDQN.load(tmp_path / "model.zip", env=Watched(8), device="cpu")
+    second.set_training_state(pickle.loads((tmp_path / "state.pkl").read_bytes()))
+    assert second.num_timesteps == stop
+    second.learn(total - second.num_timesteps, reset_num_timesteps=False)
+
+    assert weights(second) == weights(whole)
+    assert second._n_updates == whole._n_updates and second._episode_num == whole._episode_num
+    assert second.exploration_rate == whole.exploration_rate
+    end, expected = second.get_training_state(), whole.get_training_state()
+    assert end["episodes"] == expected["episodes"] and np.array_equal(end["last_obs"], expected["last_obs"])
+
+
+def test_the_buffer_may_be_saved_beside_the_state(tmp_path: Path) -> None:
+    whole = model(n_steps=4)
+    whole.learn(960)
+    whole.save(tmp_path / "model")
+    whole.save_replay_buffer(tmp_path / "buffer")
+    state = whole.get_training_state(replay_buffer=False)
+    whole.learn(160, reset_num_timesteps=False)
+
+    second = MaskableDQN.load(tmp_path / "model", env=Watched(8), device="cpu")
+    second.load_replay_buffer(tmp_path / "buffer")
+    second.set_training_state(state)
+    second.learn(160, reset_num_timesteps=False)
+    assert weights(second) == weights(whole)
+
+
+def test_a_saved_model_predicts_alike_without_an_environment(tmp_path: Path) -> None:
+    algorithm = model(n_steps=2, exploration_spread=True, double_q=False)
+    algorithm.learn(400)
+    algorithm.save(tmp_path / "model")
+    loaded = MaskableDQN.load(tmp_path / "model", device="cpu")
+    assert (loaded.n_steps, loaded.double_q, loaded.exploration_spread) == (2, False, True)
+    assert isinstance(loaded.policy, MaskedDQNPolicy)
+    observations = algorithm.env.reset()  # type: ignore[union-attr]
+    expected = algorithm.predict(observations, deterministic=True)[0]
+    assert np.array_equal(loaded.predict(observations, deterministic=True)[0], expected)
+
+
+# --- wrong input -----------------------------------------------------------------------------------------------------
+def test_bad_arguments_are_named() -> None:
+    cartpole = DummyVecEnv([lambda: gym.make("CartPole-v1")])
+    with pytest.raises(ValueError, match="last 2 entries are the action mask"):
+        MaskableDQN("MlpPolicy", cartpole)
+    with pytest.raises(ValueError, match="n_steps is 3 with replay_buffer_class ReplayBuffer"):
+        model(n_steps=3, replay_buffer_class=ReplayBuffer)
+    with pytest.raises(ValueError, match="n_steps is 0"):
+        model(n_steps=0)
+    plain = MaskableDQN("MlpPolicy", cartpole, mask_in_observation=False)
+    with pytest.raises(ValueError, match=r"DummyVecEnv has no get_state\(\), expected SB3VecEnv"):
+        plain.get_training_state()
+    with pytest.raises(ValueError, match="version None"):
+        plain.set_training_state({})
+    scaled = MaskableDQN("MlpPolicy", VecNormalize(cartpole), mask_in_observation=False)
+    with pytest.raises(ValueError, match="VecNormalize"):
+        scaled.learn(10)
