@@ -25,6 +25,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from agents.output import only_result, write_result
@@ -159,7 +160,7 @@ def _main(config_name: str, job: _Job[Any], path_keys: Sequence[str], argv: Sequ
         composed = composer.compose(overrides, multirun=multirun)
         if options.cfg:
             print(_printed(composed, options.cfg), end="")
-        elif multirun:
+        elif multirun or composed.hydra.mode == RunMode.MULTIRUN:  # a file of the user's may say so too
             _run_many(composer, job, overrides, composed)
         else:
             config = job.config(without_hydra(composed), [override.key_or_group for override in parse(overrides)])
@@ -186,7 +187,6 @@ def _run_many(composer: Composer, job: _Job[Any], overrides: Sequence[str], comp
     for child in composer.children(overrides, composed):
         typed = [override.key_or_group for override in parse(child)]
         job.config(without_hydra(composer.compose(child)), typed)
-    composed = composer.compose(overrides, multirun=True)
     is_json = composed.get("format") == "json"
     with only_result(is_json):
         returned = composer.sweep(overrides, job)

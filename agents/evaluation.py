@@ -139,7 +139,12 @@ def _for_evaluation(options: Options | None) -> Options:
     """The options of training, with whole requests as episodes: a policy is scored on requests whatever it learned on."""
     if options is None:
         return Options()
-    return Options(observation=options.observation, granularity=options.granularity, inherit=options.inherit)
+    return Options(
+        observation=options.observation,
+        granularity=options.granularity,
+        inherit=options.inherit,
+        traffic_price=options.traffic_price,
+    )
 
 
 class _Record:

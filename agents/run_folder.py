@@ -144,15 +144,16 @@ def resume_config(config: TrainConfig, typed: Collection[str]) -> TrainConfig:
     for entry, value in flat(config):
         if entry.path == "resume" or (entry.rule.may_change and entry.path in typed):
             setattr(stored, entry.path, value)
-        elif _is_typed(entry.path, typed) and before.get(entry.path) != value:
+        elif not entry.rule.may_change and _is_typed(entry.path, typed) and before.get(entry.path) != value:
             kept = f"{config.resume} has {shown(before.get(entry.path))} and a resumed run keeps it"
             raise UserError(f"{entry.path} is {shown(value)}, but {kept}")
     return stored
 
 
 def _is_typed(path: str, typed: Collection[str]) -> bool:
-    """Whether a key was typed, or a group that may bring it; an experiment may bring any."""
-    return "experiment" in typed or any(path == name or path.startswith(f"{name}.") for name in typed)
+    """Whether a key was typed, or a group that may bring it; an experiment may bring any but where the run lies."""
+    by_experiment = "experiment" in typed and path not in ("run_root", "name")
+    return by_experiment or any(path == name or path.startswith(f"{name}.") for name in typed)
 
 
 def _name(config: TrainConfig, now: time.struct_time) -> str:

@@ -91,24 +91,24 @@ class DqnConfig(AgentConfig):
     )
     hidden: int = key(64, "width of the hidden layers", unit="units", least=1)
     layers: int = key(2, "number of hidden layers", least=1)
-    learning_rate: float = key(1e-3, "step size of Adam at the start", above=0)
+    learning_rate: float = key(2e-3, "step size of Adam at the start", above=0)
     learning_rate_final: float = key(1e-4, "step size at the end, reached on a straight line", above=0)
-    buffer_size: int = key(200_000, "capacity of the replay buffer", unit="transitions", least=1)
-    batch_size: int = key(256, "transitions of one update", unit="transitions", least=1)
+    buffer_size: int = key(100_000, "capacity of the replay buffer", unit="transitions", least=1)
+    batch_size: int = key(64, "transitions of one update", unit="transitions", least=1)
     gamma: float = key(1.0, "discount a step; 1: the return is minus the latency", least=0, most=1)
-    n_steps: int = key(8, "steps of reward before the target network's estimate", unit="steps", least=1)
+    n_steps: int = key(20, "steps of reward before the target network's estimate", unit="steps", least=1)
     cut_at_exploration: bool = key(True, "multi-step returns end before an exploratory action")
     double_q: bool = key(True, "Double DQN (van Hasselt et al. 2016): the online network picks the target's action")
     target_update_interval: int = key(
-        2_000, "steps between updates of the target network", unit="environment steps", least=1
+        500, "steps between updates of the target network", unit="environment steps", least=1
     )
     tau: float = key(1.0, "share of the online network in an update of the target; 1: a copy", above=0, most=1)
     train_freq: int = key(1, "steps of all environments between rounds of updates", unit="vector steps", least=1)
     gradient_steps: int = key(4, "updates in a round", unit="updates", least=1)
     learning_starts: int = key(2_000, "steps before the first update", unit="environment steps", least=0)
     exploration_initial: float = key(1.0, "probability of a random action at the start", least=0, most=1)
-    exploration_final: float = key(0.05, "probability of a random action in the end", least=0, most=1)
-    exploration_fraction: float = key(0.3, "share of training in which it falls on a straight line", least=0, most=1)
+    exploration_final: float = key(0.2, "probability of a random action in the end", least=0, most=1)
+    exploration_fraction: float = key(0.5, "share of training in which it falls on a straight line", least=0, most=1)
     exploration_spread: bool = key(
         True, "environments explore by different shares of that probability, a quarter of them not at all"
     )
@@ -132,7 +132,7 @@ class TrainConfig:
     COMMAND: ClassVar[str] = "python -m agents.train"
 
     steps: int = key(
-        300_000,
+        600_000,
         "length of the training, over all environments together",
         unit="environment steps",
         least=1,
@@ -144,18 +144,18 @@ class TrainConfig:
     device: str = key("auto", "where the networks run", choices=("auto", "cpu", "cuda"), may_change=True)
     threads: int = key(1, "threads of torch; more is seldom faster for networks this small", least=1, may_change=True)
     evaluate_every: int = key(
-        20_000, "steps between evaluations; 0: none", unit="environment steps", least=0, section="Evaluation"
+        25_000, "steps between evaluations; 0: none", unit="environment steps", least=0, section="Evaluation"
     )
-    evaluate_instances: int = key(100, "held-out instances of such an evaluation", least=1)
+    evaluate_instances: int = key(200, "held-out instances of such an evaluation", least=1)
     final_instances: int = key(1_000, "held-out instances of the evaluation after training", least=1)
     baselines: list[str] = field(
-        default_factory=lambda: ["random", "greedy"],
+        default_factory=lambda: ["subset", "greedy", "per-layer", "random"],
         metadata=rule("policies to compare with after training", choices=BASELINES),
     )
     run_root: str = key("runs", "folder that the run folder is made in", path=True, section="Output")
     name: str | None = key(None, "name of the run folder; null: environment, agent, time, seed")
     resume: str | None = key(None, "run folder to go on with, from its last checkpoint", path=True)
-    checkpoint_every: int = key(50_000, "steps between checkpoints; 0: none", unit="environment steps", least=0)
+    checkpoint_every: int = key(100_000, "steps between checkpoints; 0: none", unit="environment steps", least=0)
     tensorboard: bool = key(True, "write TensorBoard events", may_change=True)
     progress: bool = key(True, "show a progress bar", may_change=True)
     format: str = key("text", "tables, or one JSON object", choices=FORMATS, may_change=True)

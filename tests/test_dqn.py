@@ -28,6 +28,11 @@ th.set_num_threads(1)
 SMALL: dict[str, Any] = {"net_arch": [16]}
 
 
+@pytest.fixture(autouse=True)
+def _logs_of_stable_baselines3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SB3_LOGDIR", str(tmp_path))
+
+
 class Watched(SB3VecEnv):
     """Offramp's environment, counting the actions that its own mask forbids."""
 
@@ -232,6 +237,27 @@ def test_without_masks_it_is_the_dqn_of_stable_baselines3(monkeypatch: pytest.Mo
     assert ours.exploration_rate == 0.0 and len(ours.ep_info_buffer or ()) > 10
 
 
+def test_truncated_episodes_reach_the_lean_buffer_as_they_reach_that_of_stable_baselines3() -> None:
+    def collect(kind: type[ReplayBuffer]) -> Any:
+        make = [lambda: gym.make("CartPole-v1", max_episode_steps=12)] * 2
+        env = SB3VecEnv(SyncVectorEnv(make, autoreset_mode=AutoresetMode.SAME_STEP))
+        algorithm = MaskableDQN(
+            "MlpPolicy", env, mask_in_observation=False, replay_buffer_class=kind, buffer_size=400, seed=0, device="cpu"
+        )
+        algorithm.learn(300, log_interval=None)
+        return algorithm.replay_buffer
+
+    lean, full = collect(NStepBuffer), collect(ReplayBuffer)
+    age, env = np.divmod(np.arange(300), 2)
+    samples = lean._gather(age, env, None)
+    assert np.array_equal(samples.observations, full.observations[age, env])
+    assert np.array_equal(samples.dones[:, 0], (full.dones * (1 - full.timeouts))[age, env])
+    truncated = full.timeouts[age, env] == 1
+    goes_on = samples.dones[:, 0].numpy() == 0
+    assert 0 < truncated.sum() < goes_on.sum() < 300
+    assert np.array_equal(samples.next_observations[goes_on], full.next_observations[age, env][goes_on])
+
+
 class Stop(BaseCallback):
     """Saves and stops where the rollout after ``at`` transitions starts."""
 
@@ -281,19 +307,20 @@ def test_interrupted_training_goes_on_exactly(tmp_path: Path, stop: int, changes
     assert end["episodes"] == expected["episodes"] and np.array_equal(end["last_obs"], expected["last_obs"])
 
 
-def test_the_buffer_may_be_saved_beside_the_state(tmp_path: Path) -> None:
-    whole = model(n_steps=4)
-    whole.learn(960)
+def test_a_fresh_model_goes_on_from_parameters_buffer_file_and_state(tmp_path: Path) -> None:
+    whole = model(n_steps=4, exploration_final_eps=0.5)
+    whole.learn(1000)
     whole.save(tmp_path / "model")
     whole.save_replay_buffer(tmp_path / "buffer")
     state = whole.get_training_state(replay_buffer=False)
     whole.learn(160, reset_num_timesteps=False)
 
-    second = MaskableDQN.load(tmp_path / "model", env=Watched(8), device="cpu")
+    second = model(n_steps=4, exploration_final_eps=0.5, seed=5)
+    second.set_parameters(str(tmp_path / "model"))
     second.load_replay_buffer(tmp_path / "buffer")
     second.set_training_state(state)
     second.learn(160, reset_num_timesteps=False)
-    assert weights(second) == weights(whole)
+    assert weights(second) == weights(whole) and second._n_updates == whole._n_updates
 
 
 def test_a_saved_model_predicts_alike_without_an_environment(tmp_path: Path) -> None:

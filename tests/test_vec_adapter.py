@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -22,6 +23,11 @@ from agents.vec_adapter import SB3VecEnv
 
 th.set_num_threads(1)
 N = 3
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_stable_baselines3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SB3_LOGDIR", str(tmp_path))
 
 
 def cartpole() -> gym.Env[Any, Any]:
@@ -133,9 +139,11 @@ def test_a_state_brings_back_the_very_same_steps() -> None:
     expected = walk(env, 150)
     assert any(episodes for *_, episodes in expected)
     other = offramp()
+    other.seed(9)  # a seed that still waits for a reset is part of the state
     other.set_state(state)
     rng = np.random.default_rng(1)
     assert walk(other, 150) == expected
+    assert np.array_equal(other.reset(), env.reset())
     with pytest.raises(ValueError, match="expected 2"):
         offramp(2).set_state(state)
     with pytest.raises(ValueError, match="SyncVectorEnv has no get_state"):

@@ -1,4 +1,4 @@
-"""Drawing primitives of the viewer: colours, cached text, boxes, bars, smooth lines. Knows nothing about the environment.
+"""Drawing primitives of the viewer: colours, cached text, boxes, bars, smooth lines. Nothing about the environment.
 
 Only ASCII and the middle dot are in the font that Pillow carries.
 """
@@ -25,7 +25,12 @@ INK: Colour = (28, 32, 38)
 LOAD: Colour = (92, 112, 145)
 ALERT: Colour = (200, 60, 20)
 STATUS_COLOURS: dict[str, Colour] = {"placing": (0, 90, 160), "served": (0, 120, 85), "rejected": (190, 50, 20)}
-KIND_COLOURS: dict[str, Colour] = {"conv": (83, 105, 150), "act": (190, 202, 222), "pool": (140, 165, 165), "fc": (60, 62, 86)}
+KIND_COLOURS: dict[str, Colour] = {
+    "conv": (83, 105, 150),
+    "act": (190, 202, 222),
+    "pool": (140, 165, 165),
+    "fc": (60, 62, 86),
+}
 
 # Okabe and Ito (2008) without black, then Tol's muted scheme: told apart with any common colour blindness.
 _PALETTE = (
@@ -39,7 +44,7 @@ _GOLDEN = 0.61803398875
 def device_colours(devices: int) -> tuple[Colour, ...]:
     """One colour a device and, last, the dark colour of the source: ``devices + 1`` RGB triples.
 
-    The first 16 are safe for colour-blind eyes; further ones vary hue and lightness, so a number goes with every colour.
+    The first 16 are safe for colour-blind eyes; further ones vary hue and lightness: show a number with every colour.
     """
     colours: list[Colour] = [(int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in _PALETTE.split()]
     for index in range(devices - len(colours)):
@@ -65,7 +70,7 @@ def _font(size: int) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, floa
 
 def _spaced(text: str, size: int) -> str:
     """Small type with twice the space between words, which hinting would close."""
-    return text.replace(" ", "  ") if size < 13 else text
+    return text.replace(" ", "  ") if size < 12 else text
 
 
 @lru_cache(maxsize=8192)
@@ -130,7 +135,14 @@ class Canvas:
         return left + length
 
     def box(
-        self, x0: float, y0: float, x1: float, y1: float, fill: Colour | None = None, outline: Colour | None = None, line: int = 1
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        fill: Colour | None = None,
+        outline: Colour | None = None,
+        line: int = 1,
     ) -> None:
         """A rectangle of the pixels from (x0, y0) up to, not including, (x1, y1); nothing where it is empty."""
         left, top, right, bottom = round(x0), round(y0), round(x1) - 1, round(y1) - 1
@@ -138,7 +150,7 @@ class Canvas:
             self._draw.rectangle((left, top, right, bottom), fill, outline, line)
 
     def bar(self, x: float, y: float, width: float, height: float, fraction: float, colour: Colour) -> None:
-        """A level in a frame, ``fraction`` 0..1 of the width, middle at height ``y``; a trace is drawn for any fraction above 0."""
+        """A level, ``fraction`` 0..1 of the width, middle at height ``y``; any fraction above 0 leaves a trace."""
         top, bottom = y - height / 2, y + height / 2
         self.box(x, top, x + width, bottom, (230, 233, 238))
         filled = min(max(fraction, 0.0), 1.0) * width
@@ -151,7 +163,7 @@ class Canvas:
     def lines(
         self, area: tuple[int, int, int, int], lines: Iterable[tuple[float, float, float, float, float, Colour]]
     ) -> None:
-        """Smooth straight lines ``(x0, y0, x1, y1, width, colour)`` in ``area`` (left, top, right, bottom), over a blank ground."""
+        """Smooth lines ``(x0, y0, x1, y1, width, colour)`` on blank ground in ``area`` (left, top, right, bottom)."""
         left, top, right, bottom = area
         # twice the size, then halved: Pillow's own lines are jagged
         large = Image.new("RGB", (2 * (right - left), 2 * (bottom - top)), PAPER)
@@ -160,6 +172,11 @@ class Canvas:
             points = (2 * (x0 - left), 2 * (y0 - top), 2 * (x1 - left), 2 * (y1 - top))
             draw.line(points, colour, max(1, round(2 * width)))
         self.image.paste(large.reduce(2), (left, top))
+
+    def strip(self, x: float, y: float, width: float, height: float, colours: NDArray[np.uint8]) -> None:
+        """A row of ``colours``, uint8 ``(n, 3)``, each as wide as its share of ``width``; quick for large n."""
+        size = max(1, round(width)), max(1, round(height))
+        self.image.paste(Image.fromarray(colours[None]).resize(size, Image.Resampling.NEAREST), (round(x), round(y)))
 
     def array(self) -> NDArray[np.uint8]:
         """The picture, uint8 ``(height, width, 3)``; a copy."""

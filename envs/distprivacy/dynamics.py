@@ -232,8 +232,25 @@ def map_holder(row: Row, place: Place, d: Dims, table: Table, k: int) -> int:
 
 
 @kernel
-def survey_increase(row: Row, place: Place, d: Dims, table: Table) -> None:
-    """Write for every device the increase of the latency so far if it takes the next map, seconds (O_INCREASE)."""
+def bytes_received(row: Row, d: Dims, mode: int, unit: float, holder: int, j: int) -> float:
+    """Bytes that other slots send to slot j if it takes the next map (Eq 6)."""
+    if mode == t.MAPS:
+        return 0.0 if j == holder else unit
+    total = 0.0
+    if mode != t.NONE:
+        for i in range(d[s.DEVICES] + 1):
+            held = row[d[s.O_PREV] + i]
+            if held > 0.0 and i != j:
+                total += unit * held if mode == t.GATHER else unit
+    return total
+
+
+@kernel
+def survey_increase(row: Row, place: Place, d: Dims, table: Table, price: float = 0.0) -> None:
+    """Write for every device the increase of the latency so far if it takes the next map, seconds (O_INCREASE).
+
+    ``price``: seconds charged for each byte that has to be sent for it.
+    """
     k = int(row[s.LAYER])
     mode, unit = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT]
     send_map, send_once = table[k, t.SEND_MAP], table[k, t.SEND_ONCE]
@@ -264,6 +281,9 @@ def survey_increase(row: Row, place: Place, d: Dims, table: Table) -> None:
     if send_map + send_once > 0.0:
         for j in range(devices):
             row[increase + j] += max(0.0, pending_time(row, d, send_map, send_once, j) - pending)
+    if price > 0.0:
+        for j in range(devices):
+            row[increase + j] += price * bytes_received(row, d, mode, unit, holder, j)
     for j in range(devices):
         row[increase + j] *= row[present + j]
 

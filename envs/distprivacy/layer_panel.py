@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.distprivacy import drawing as g
 from envs.distprivacy.drawing import Canvas, Colour
-from envs.distprivacy.panels import DEVICES_WIDTH, PAD, Layout
+from envs.distprivacy.panels import DEVICES_WIDTH, Layout
 from envs.distprivacy.snapshot import PLACING, LayerState, Snapshot
 
 MOST_LINES = 400
@@ -14,7 +14,6 @@ MOST_LINES = 400
 _CHIP = 22
 _LINKS = {False: 116, True: 190}
 """Height of the transfers, compact layout or not."""
-_HISTORY_ROW = 16
 LABEL = 30
 """Width left of the maps for their numbers."""
 
@@ -30,7 +29,11 @@ def draw_layer(canvas: Canvas, snap: Snapshot, colours: tuple[Colour, ...], layo
     step = (right - left) / len(snap.slots)
     centers = [left + (slot + 0.5) * step for slot in range(len(snap.slots))]
     before = snap.before
-    title = "The camera takes the picture" if before is None else f"Before: {before.name} ({before.kind}), maps held by each device"
+    title = (
+        "The camera takes the picture"
+        if before is None
+        else f"Before: {before.name} ({before.kind}), number of maps on each device"
+    )
     canvas.text(left, top + 6, title, 12)
     upper = top + 18
     _draw_chips(canvas, [slot.held_before for slot in snap.slots], colours, centers, step, upper)
@@ -38,15 +41,18 @@ def draw_layer(canvas: Canvas, snap: Snapshot, colours: tuple[Colour, ...], layo
     low = high + _LINKS[layout.compact]
     drawn, links = _draw_links(canvas, snap, colours, centers, (left, high, right, low))
     _draw_chips(canvas, [slot.held for slot in snap.slots], colours, centers, step, low)
-    title = f"Now: {layer.name} ({layer.kind}), " + ("runs on the camera" if layer.on_source else "maps placed on each device")
+    where = "one device runs it whole" if layer.kind == "fc" else "a cell is a map, its number the device"
+    title = f"Now: {layer.name} ({layer.kind}), {'on the camera' if layer.on_source else where}"
     at = low + _CHIP + 28
     end = canvas.text(left, at, title, 12)
     if links:
         text = f"thickest line {g.quantity(float(snap.sent.max()), 'B')}"
         text += f", a sample of {drawn} of {links} lines" if drawn < links else ""
         canvas.text(right, at, text, 11, g.MUTED, "right", right - end - 12)
-    end = _draw_maps(canvas, snap, layer, colours, (left, at + 16, right, bottom - 6))
-    _draw_history(canvas, snap, colours, (left, end + 18, right, bottom))
+    else:
+        canvas.text((left + right) / 2, (high + low) / 2, "nothing sent into this layer yet", 12, g.GHOST, "center")
+    end = _draw_maps(canvas, snap, layer, colours, (left, at + 16, right, bottom - 6), layout)
+    _draw_history(canvas, snap, colours, (left, end + 20, right, bottom))
 
 
 def _draw_chips(
@@ -75,7 +81,7 @@ def _draw_links(
     # a key of the pair alone, so that the sample hardly changes from frame to frame
     sample = np.argsort((senders * 0.618034 + receivers * 0.414214) % 1.0, kind="stable")[:MOST_LINES]
     amounts = snap.sent[senders, receivers]
-    thick = 6.0 if count <= 60 else 3.0 if count <= 200 else 1.5
+    thick = 6.0 if count <= 40 else 4.0 if count <= 80 else 2.5 if count <= 200 else 1.5
     # the heaviest first, so that no thick line hides a thin one
     lines = [
         (
@@ -92,27 +98,36 @@ def _draw_links(
     return len(lines), count
 
 
-def grid(maps: int, width: float, height: float) -> tuple[int, float, float]:
-    """Columns, cell width and cell height for ``maps`` cells in an area; rows of 8, 16, 32 or 64 line up with map numbers."""
+def grid(maps: int, width: float, height: float, most: tuple[float, float]) -> tuple[int, float, float]:
+    """Columns, cell width and cell height for ``maps`` cells in an area; rows of 8, 16, 32 or 64 are easy to count.
+
+    ``most``: the largest width and height of a cell.
+    """
     best = (1, 0.0, 0.0)
     for columns in (maps,) if maps <= 16 else (8, 16, 32, 64):
         rows = -(-maps // columns)
-        wide, high = min(width / columns, 74.0), min(height / rows, 54.0)
+        wide, high = min(width / columns, most[0]), min(height / rows, most[1])
         if min(wide, high) > min(best[1:]):
             best = columns, wide, high
     return best
 
 
 def _draw_maps(
-    canvas: Canvas, snap: Snapshot, layer: LayerState, colours: tuple[Colour, ...], area: tuple[float, float, float, float]
+    canvas: Canvas,
+    snap: Snapshot,
+    layer: LayerState,
+    colours: tuple[Colour, ...],
+    area: tuple[float, float, float, float],
+    layout: Layout,
 ) -> float:
     """The maps as cells in rows, each row with the number of its first map; returns the height where they end."""
     left, top, right, bottom = area
-    columns, wide, high = grid(layer.segments, right - left - LABEL, bottom - top)
+    before = snap.before.holders if snap.before is not None and snap.keeps_maps else None
+    room = bottom - top - (14 if before is not None else 0)
+    columns, wide, high = grid(layer.segments, right - left - LABEL, room, (96, 76) if layout.compact else (74, 54))
     side = min(wide, high)
     gap = 3 if side > 24 else 1
     size = 16 if side >= 40 else 13 if side >= 28 else 9
-    before = snap.before.holders if snap.before is not None and snap.keeps_maps else None
     for p in range(layer.segments):
         x, y = left + LABEL + p % columns * wide, top + p // columns * high
         if p % columns == 0 and layer.segments > 16:
@@ -127,9 +142,11 @@ def _draw_maps(
         if p == len(layer.holders) and snap.status == PLACING:
             canvas.box(x - 1, y - 1, x1 + 1, y1 + 1, None, g.INK, 3 if side > 20 else 2)
     end = top - (-layer.segments // columns) * high
-    if before is not None and end + 12 < bottom:
+    if before is not None:
         end += 8
-        canvas.text(left + LABEL, end, "strip on top of a map: the device that held it in the layer before", 10, g.MUTED)
+        canvas.text(
+            left + LABEL, end, "strip on top of a map: the device that held it in the layer before", 10, g.MUTED
+        )
     return end
 
 
@@ -147,20 +164,32 @@ def _draw_cell(
         canvas.text((x + x1) / 2, (y + y1) / 2 + (1 if size > 9 else 0), name, size, g.ink_on(colours[slot]), "center")
 
 
-def _draw_history(canvas: Canvas, snap: Snapshot, colours: tuple[Colour, ...], area: tuple[float, float, float, float]) -> None:
+def _draw_history(
+    canvas: Canvas, snap: Snapshot, colours: tuple[Colour, ...], area: tuple[float, float, float, float]
+) -> None:
     """All distributed layers begun so far, a row each, a column a map; left out where it does not fit."""
     left, top, right, bottom = area
     indent = 52
-    layers = [layer for layer in snap.layers[1:-1] if layer.time_s is not None and layer.kind != "fc"]
-    cell = min((right - left - indent) / max((layer.segments for layer in layers), default=1), 26.0)
-    room = sum(layer.kind != "fc" for layer in snap.layers[1:-1])
-    if cell < 6.0 or top + 12 + room * _HISTORY_ROW > bottom:
+    layers = [layer for layer in snap.layers[1:-1] if layer.kind != "fc"]
+    if not layers:
         return
+    high = min((bottom - top - 12) / len(layers), 28.0)
+    wide = min((right - left - indent) / max(layer.segments for layer in layers), 1.7 * high)
+    if high < 9.0:
+        return
+    size = 0 if wide < 14.0 or high < 14.0 else 9 if high < 22.0 else 12
+    table = np.array(colours, np.uint8)
     canvas.text(left, top, "So far: a row for each layer, a column for each map", 12)
     for row, layer in enumerate(layers):
-        y = top + 12 + row * _HISTORY_ROW
-        canvas.text(left + indent - 8, y + _HISTORY_ROW / 2, layer.name, 10, g.MUTED, "right", indent - 10)
+        y = top + 12 + row * high
+        if not len(layer.holders):
+            return
+        canvas.text(left + indent - 8, y + high / 2, layer.name, 10 if high >= 14 else 9, g.MUTED, "right", indent - 10)
+        if wide < 6.0:
+            canvas.box(left + indent, y, left + indent + layer.segments * wide, y + high - 1, g.PAPER, g.RULE)
+            canvas.strip(left + indent, y, len(layer.holders) * wide, high - 1, table[layer.holders])
+            continue
         for p in range(layer.segments):
-            x = left + indent + p * cell
+            x = left + indent + p * wide
             slot = int(layer.holders[p]) if p < len(layer.holders) else None
-            _draw_cell(canvas, slot, colours, (x, y, x + cell - 1, y + _HISTORY_ROW - 2), 9 if cell >= 14 else 0)
+            _draw_cell(canvas, slot, colours, (x, y, x + wide - 1, y + high - 2), size)

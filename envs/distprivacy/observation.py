@@ -36,7 +36,7 @@ class Feature:
 _LATENCY = "request scales"
 DEVICE_FEATURES = (
     Feature("present", "the slot holds a device of this period", "0/1"),
-    Feature("increase", "increase of the latency so far if the next map is placed here", _LATENCY, 0.0, _MOST),
+    Feature("increase", "increase of the latency so far (and of the traffic's price) if the next map is placed here", _LATENCY, 0.0, _MOST),
     Feature("holds_map", "holds the next map at the layer before", "0/1"),
     Feature("home", "maps of the layer before that it holds and that are still to be placed, share of the layer", "share"),
     Feature("previous", "segments of the layer before on it, share of that layer", "share"),

@@ -19,7 +19,7 @@ _LEGEND = 58
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Sizes of the panels in pixels; they follow from the number of device slots, so that all frames of an episode agree."""
+    """Sizes of the panels in pixels; they follow from the number of slots alone, so all frames of an episode agree."""
 
     width: int
     height: int
@@ -51,14 +51,15 @@ def draw_title(canvas: Canvas, snap: Snapshot) -> None:
         status += f" in {g.milliseconds(snap.latency_s)} ms"
     else:
         status += f": {snap.reason}"
+    status = g.fit(status, 13, 560)
     width = g.text_width(status, 13) + 24
     canvas.box(canvas.width - PAD - width, 10, canvas.width - PAD, 38, g.STATUS_COLOURS[snap.status])
     canvas.text(canvas.width - PAD - width / 2, 24, status, 13, g.PAPER, "center")
     source = snap.slots[snap.source]
     facts = (
         ("REQUEST OF THIS PERIOD", f"{snap.request + 1} of {snap.requests}"),
-        ("NETWORK", snap.network),
-        ("CAMERA (SOURCE)", source.name),
+        ("NETWORK", g.fit(snap.network, 14, 180)),
+        ("CAMERA (SOURCE)", g.fit(source.name, 14, 180)),
         ("PRIVACY TARGET", f"SSIM at most {snap.ssim:g}"),
         ("LIMIT Nf IN THIS LAYER", limit_text(snap)),
         ("SENT FOR THIS REQUEST", g.quantity(snap.shared_bytes, "B")),
@@ -129,10 +130,13 @@ def draw_chain(canvas: Canvas, snap: Snapshot, colours: tuple[Colour, ...]) -> N
         middle = (x0 + x1) / 2
         canvas.box(x0, top + 14, x1, top + 30, colour)
         canvas.text(middle, top + 22, g.fit(layer.name, size, x1 - x0), size, g.ink_on(colour), "center")
-        canvas.text(middle, top + 38, "S" if layer.on_source else str(layer.segments), size, g.INK, "center", bold=layer.on_source)
+        number = "S" if layer.on_source else str(layer.segments)
+        if g.text_width(number, size) <= step:
+            canvas.text(middle, top + 38, number, size, g.INK, "center", bold=layer.on_source)
         _draw_shares(canvas, layer, colours, x0, top + 46, x1, top + 58)
-        if layer.time_s is not None:
-            canvas.text(middle, top + 66, g.fit(g.milliseconds(layer.time_s), size, step), size, g.MUTED, "center")
+        number = "" if layer.time_s is None else g.milliseconds(layer.time_s)
+        if g.text_width(number, size) <= step:
+            canvas.text(middle, top + 66, number, size, g.MUTED, "center")
         if index == snap.current:
             canvas.box(x0 - 2, top + 11, x1 + 2, top + 75, None, g.ALERT, 2)
 
@@ -180,7 +184,14 @@ def draw_devices(canvas: Canvas, snap: Snapshot, colours: tuple[Colour, ...], la
 
 
 def _draw_row(
-    canvas: Canvas, snap: Snapshot, slot: SlotState, index: int, colour: Colour, layout: Layout, y: float, slowest: float
+    canvas: Canvas,
+    snap: Snapshot,
+    slot: SlotState,
+    index: int,
+    colour: Colour,
+    layout: Layout,
+    y: float,
+    slowest: float,
 ) -> None:
     left, size = layout.body[0], layout.size
     high = min(layout.row - (2 if layout.compact else 6), 20)
@@ -190,7 +201,7 @@ def _draw_row(
         canvas.text(left + 40, y, f"{slot.name}: absent", size, g.GHOST, width=DEVICES_WIDTH - 60)
         return
     if slot.may_take:
-        canvas.marker(left + 6, y, min(high, 10), g.INK)
+        canvas.marker(left + 6, y, min(high - 2, 10), g.INK)
     canvas.box(left + 14, y - high / 2, left + 36, y + high / 2, colour)
     canvas.text(left + 25, y, number, size, g.ink_on(colour), "center")
     canvas.text(left + 40, y, slot.name, size, width=94)
@@ -201,17 +212,19 @@ def _draw_row(
     layer = snap.layer
     if layer is not None and index != snap.source:
         limit = None if layer.on_source else layer.limit
-        text = f"{slot.seen} / {limit}" if limit is not None else f"{slot.held} / -"
+        text = f"{slot.seen}/{limit}" if limit is not None else str(slot.held)
         if limit is not None or slot.held:
-            canvas.text(left + 428, y, text, size, g.INK if slot.seen else g.GHOST)
+            canvas.text(left + 428, y, text, size, g.INK if slot.seen or slot.held else g.GHOST, width=40)
         if limit:
             colour = g.ALERT if slot.seen >= limit else g.LOAD
-            canvas.bar(left + 460, y, 24, high / 2, slot.seen / limit, colour)
+            canvas.bar(left + 469, y, 20, high / 2, slot.seen / limit, colour)
     if slot.layer_time_s > 0.0:
         worst = slot.layer_time_s == slowest
         shade = g.ALERT if worst else g.LOAD
         canvas.bar(left + 496, y, 26, high / 2, slot.layer_time_s / slowest, shade)
-        canvas.text(left + DEVICES_WIDTH, y, g.milliseconds(slot.layer_time_s), size, shade if worst else g.INK, "right")
+        canvas.text(
+            left + DEVICES_WIDTH, y, g.milliseconds(slot.layer_time_s), size, shade if worst else g.INK, "right"
+        )
 
 
 def _draw_load(canvas: Canvas, load: Load, x: float, y: float, layout: Layout) -> None:
@@ -239,7 +252,11 @@ def draw_legend(canvas: Canvas, snap: Snapshot, layout: Layout) -> None:
             line = {"fill": 1, "open": 1, "thick": 3}[draw]
             canvas.box(x, top + 4, x + 14, top + 16, colour if draw == "fill" else g.PAPER, colour, line)
         x = canvas.text(x + 19, top + 10, name, 11) + 16
-    group = "distinct maps that a device has held in all layers that carry the same maps" if snap.grouped else "maps a device holds"
+    group = (
+        "distinct maps that a device has held in all layers that carry the same maps"
+        if snap.grouped
+        else "maps a device holds"
+    )
     lower = (
         f"Privacy counts {group}: beyond Nf it could rebuild the picture. "
         "Budgets hold for one period. Every camera runs its own first and last layer."

@@ -12,15 +12,19 @@ REJECTION_FACTOR = 1.01
 
 
 @kernel
+def byte_price(row: Row, nets: Table) -> float:
+    """Seconds charged for a byte of shared data: the traffic price over the sending rate of the whole fleet."""
+    return nets[int(row[s.NETWORK]), t.PRICE] / (row[s.DEVICE_COUNT] * row[s.RATE_CENTER])  # type: ignore[no-any-return]
+
+
+@kernel
 def latency_reward(row: Row, nets: Table, scale: float) -> float:
     """Minus the increase of the request's latency so far, in units of ``scale`` seconds: a return of minus the latency.
 
     With a traffic price, shared data cost too: their bytes over the sending rate of the whole fleet, times the price.
     """
     now = latency_so_far(row)
-    price = nets[int(row[s.NETWORK]), t.PRICE]
-    if price > 0.0:
-        now += price * row[s.BYTES] / (row[s.DEVICE_COUNT] * row[s.RATE_CENTER])
+    now += byte_price(row, nets) * row[s.BYTES]
     reward = -(now - row[s.PAID]) / scale
     row[s.PAID] = now
     return reward  # type: ignore[no-any-return]
@@ -29,12 +33,9 @@ def latency_reward(row: Row, nets: Table, scale: float) -> float:
 @kernel
 def rejection_cost(row: Row, nets: Table) -> float:
     """Seconds that a rejected request counts for: 1.01 times more than any complete placement of it can cost."""
-    net = int(row[s.NETWORK])
-    worst = row[s.UPPER]
-    if nets[net, t.PRICE] > 0.0:
-        count = row[s.DEVICE_COUNT]
-        worst += nets[net, t.PRICE] * nets[net, t.ALL_BYTES] * (count + 1.0) / (count * row[s.RATE_CENTER])
-    return REJECTION_FACTOR * worst  # type: ignore[no-any-return]
+    # every byte that one link can carry may have to go over the links of all devices and of the source
+    traffic = nets[int(row[s.NETWORK]), t.ALL_BYTES] * (row[s.DEVICE_COUNT] + 1.0)
+    return REJECTION_FACTOR * (row[s.UPPER] + byte_price(row, nets) * traffic)  # type: ignore[no-any-return]
 
 
 @kernel

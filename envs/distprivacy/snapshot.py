@@ -1,6 +1,6 @@
 """What an environment shows of itself: a read-only picture of its state in plain names, for text and drawings.
 
-Latencies, times and bytes are read off the physics kernels, which play the placement so far again on a copy of the state.
+Latencies, times and bytes are read off the physics kernels, which replay the placement so far on a copy of the state.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from envs._jit import kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
 from envs.distprivacy.dynamics import Dims, Place, Row, Table, load_request, put_segment, start_layer
+from envs.distprivacy.generator import FleetGenerator
 
 if TYPE_CHECKING:
     from envs.distprivacy.env import DistPrivacyEnv
@@ -64,7 +65,7 @@ class LayerState:
     on_source: bool  # the source must run it
     limit: int | None  # Nf: most maps on one device; None: no limit
     holders: NDArray[np.int16]  # slot of each placed segment, in order; shape (placed,)
-    time_s: float | None  # its part of the latency, seconds; None: not begun
+    time_s: float | None  # its part of the latency so far, seconds; None: not begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,9 @@ class Snapshot:
 def retrace(row: Row, place: Place, d: Dims, table: Table, nets: Table, times: Row, sent: Row) -> None:
     """Play the current request again up to where it stands, on copies: ``row`` and ``place`` are overwritten.
 
-    ``times``, float64 ``(layers,)``: seconds of each layer begun; they add up to the latency so far. ``sent``, float64
-    ``(D + 1, D + 1)``: bytes that each slot sent to each other into the current layer.
+    ``times``, float64 ``(layers,)``: seconds of each layer, with what the holders must already send to a next layer on
+    the source; they add up to the latency so far. ``sent``, float64 ``(D + 1, D + 1)``: bytes that each slot sent to
+    each other into the current layer.
     """
     last, placed = int(row[s.LAYER]), int(row[s.SEGMENT])
     load_request(row, d, nets, int(row[s.REQUEST]))
@@ -133,8 +135,8 @@ def retrace(row: Row, place: Place, d: Dims, table: Table, nets: Table, times: R
         times[k - start] = row[s.LATENCY_LAYER]
         if table[k, t.FIRST] > 0.0:
             times[k - start] += row[s.LATENCY_FIRST]
-        if k == last:
-            times[k - start] += row[s.LATENCY_PENDING]
+    if row[s.LATENCY_PENDING] > 0.0:
+        times[last + 1 - start] = row[s.LATENCY_PENDING]
 
 
 def take_snapshot(env: DistPrivacyEnv) -> Snapshot:
@@ -163,7 +165,7 @@ def take_snapshot(env: DistPrivacyEnv) -> Snapshot:
                 bool(line[t.ON_SOURCE]),
                 None if line[t.LIMIT] < 0 else int(line[t.LIMIT]),
                 place[offset : offset + placed].copy(),
-                float(times[index]) if index <= current else None,
+                float(times[index]) if index <= current or times[index] > 0.0 else None,
             )
         )
     status = _STATUS[int(row[s.STATUS])]
@@ -229,18 +231,21 @@ def _slots(env: DistPrivacyEnv, *, grouped: bool) -> tuple[SlotState, ...]:
 
 
 def _names(env: DistPrivacyEnv, present: list[float]) -> list[str]:
-    """Names of all slots. Slots that the period does not use are called by their number."""
-    instance, devices = env.instance, env.simulator.max_devices
+    """Names of all slots. Device slots that the instance does not fill are called by their number."""
+    generator, devices = env.generator, env.simulator.max_devices
     names = [f"device-{j}" for j in range(devices)]
-    fleet = getattr(env.generator, "fleet", None)
-    if env._given is None and isinstance(fleet, tuple):
-        names[: len(fleet)] = [device.name for device in fleet]
-    else:
-        used = [j for j in range(devices) if present[j] > 0.0]
-        # an instance lists the present devices only, or (from a file) all of its own
-        at = used if len(used) == len(instance.devices) else range(len(instance.devices))
-        for j, device in zip(at, instance.devices, strict=True):
-            names[j] = device.name
+    if env._given is None and isinstance(generator, FleetGenerator):
+        # the generator's own list also names the devices that are absent in this period
+        if isinstance(generator.fleet, tuple):
+            names[: len(generator.fleet)] = [device.name for device in generator.fleet]
+        source = int(env._row[env.simulator.dims[s.O_REQUESTS] + 2 * env.request_index])
+        return [*names, generator.sources[source].name]
+    instance = env.instance
+    used = [j for j in range(devices) if present[j] > 0.0]
+    # an instance lists the present devices only, or (from a file) all of its own
+    at = used if len(used) == len(instance.devices) else range(len(instance.devices))
+    for j, device in zip(at, instance.devices, strict=True):
+        names[j] = device.name
     return [*names, instance.sources[instance.requests[env.request_index].source].name]
 
 

@@ -22,7 +22,7 @@ TEXT_WIDTH = 110
 
 
 def draw_snapshot(snap: Snapshot) -> Frame:
-    """The picture of a snapshot, uint8 ``(height, width, 3)``; its size follows from the number of device slots alone."""
+    """The picture of a snapshot, uint8 ``(height, width, 3)``, sized by the number of device slots alone."""
     layout = Layout.of(len(snap.slots))
     colours = g.device_colours(snap.source)
     canvas = g.Canvas(layout.width, layout.height)
@@ -117,13 +117,18 @@ def to_text(env: DistPrivacyEnv, *, colour: bool = False) -> str:
 
 def _print_facts(console: Any, snap: Snapshot) -> None:
     layer = snap.layer
-    status = {PLACING: "placing", SERVED: "[green]served[/green]"}.get(snap.status, f"[red]rejected[/red]: {snap.reason}")
+    status = {PLACING: "placing", SERVED: "[green]served[/green]"}.get(
+        snap.status, f"[red]rejected[/red]: {snap.reason}"
+    )
     if snap.status == PLACING and layer is not None:
         status += f" map {len(layer.holders) + 1} of {layer.segments} of {layer.name}"
-    console.print(f"[bold]Segment allocation[/bold]  {snap.network}, request {snap.request + 1} of {snap.requests}: {status}")
     console.print(
-        f"latency so far [bold]{g.milliseconds(snap.latency_s)} ms[/bold]   sent {g.quantity(snap.shared_bytes, 'B')}   "
-        f"SSIM target {snap.ssim:g}   limit Nf: {limit_text(snap)}   served {snap.served}, rejected {snap.rejected}"
+        f"[bold]Segment allocation[/bold]  {snap.network}, request {snap.request + 1} of {snap.requests}: {status}"
+    )
+    sent = g.quantity(snap.shared_bytes, "B")
+    console.print(
+        f"latency so far [bold]{g.milliseconds(snap.latency_s)} ms[/bold]   sent {sent}   SSIM target {snap.ssim:g}   "
+        f"limit Nf: {limit_text(snap)}   served {snap.served}, rejected {snap.rejected}"
     )
 
 
