@@ -25,6 +25,7 @@ def instances_of(config: EvaluateConfig, world: DistPrivacyConfig) -> tuple[Any,
         privacy_scope=config.privacy_scope or world.privacy_scope,
         colluders=world.colluders,
         churn=world.churn if config.churn is None else config.churn,
+        absent=config.absent,
     )
     if isinstance(generator, InstanceList):
         count = len(generator.instances)

@@ -46,6 +46,7 @@ class DistPrivacyConfig(EnvConfig):
     colluders: int = key(1, "devices that may pool their maps", unit="devices", least=1)
     churn: float = key(0.0, "probability that a device is absent in a period", least=0, below=1)
     requests: int | None = key(None, "requests a period (lenet-10, cifar-70); null: the scenario's", least=1)
+    absent: int = key(0, "devices that have left for good: the last of every fleet", unit="devices", least=0)
     max_devices: int | None = key(None, "device slots of the spaces; null: what the scenario needs", least=1)
     episode: str = key("request", "what one episode decides", choices=("request", "period", "layer"))
     reward: str = key("latency", "increase of latency, or Eq 11 of the paper", choices=("latency", "paper"))
@@ -89,12 +90,12 @@ class DqnConfig(AgentConfig):
     policy: str = key(
         "device", "one network shared by all devices (any number of them), or a flat MLP", choices=("device", "mlp")
     )
-    hidden: int = key(64, "width of the hidden layers", unit="units", least=1)
+    hidden: int = key(32, "width of the hidden layers", unit="units", least=1)
     layers: int = key(2, "number of hidden layers", least=1)
     learning_rate: float = key(2e-3, "step size of Adam at the start", above=0)
     learning_rate_final: float = key(1e-4, "step size at the end, reached on a straight line", above=0)
     buffer_size: int = key(100_000, "capacity of the replay buffer", unit="transitions", least=1)
-    batch_size: int = key(64, "transitions of one update", unit="transitions", least=1)
+    batch_size: int = key(128, "transitions of one update", unit="transitions", least=1)
     gamma: float = key(1.0, "discount a step; 1: the return is minus the latency", least=0, most=1)
     n_steps: int = key(20, "steps of reward before the target network's estimate", unit="steps", least=1)
     cut_at_exploration: bool = key(True, "multi-step returns end before an exploratory action")
@@ -104,7 +105,7 @@ class DqnConfig(AgentConfig):
     )
     tau: float = key(1.0, "share of the online network in an update of the target; 1: a copy", above=0, most=1)
     train_freq: int = key(1, "steps of all environments between rounds of updates", unit="vector steps", least=1)
-    gradient_steps: int = key(4, "updates in a round", unit="updates", least=1)
+    gradient_steps: int = key(2, "updates in a round", unit="updates", least=1)
     learning_starts: int = key(2_000, "steps before the first update", unit="environment steps", least=0)
     exploration_initial: float = key(1.0, "probability of a random action at the start", least=0, most=1)
     exploration_final: float = key(0.2, "probability of a random action in the end", least=0, most=1)
@@ -132,7 +133,7 @@ class TrainConfig:
     COMMAND: ClassVar[str] = "python -m agents.train"
 
     steps: int = key(
-        600_000,
+        900_000,
         "length of the training, over all environments together",
         unit="environment steps",
         least=1,
@@ -144,7 +145,7 @@ class TrainConfig:
     device: str = key("auto", "where the networks run", choices=("auto", "cpu", "cuda"), may_change=True)
     threads: int = key(1, "threads of torch; more is seldom faster for networks this small", least=1, may_change=True)
     evaluate_every: int = key(
-        25_000, "steps between evaluations; 0: none", unit="environment steps", least=0, section="Evaluation"
+        50_000, "steps between evaluations; 0: none", unit="environment steps", least=0, section="Evaluation"
     )
     evaluate_instances: int = key(200, "held-out instances of such an evaluation", least=1)
     final_instances: int = key(1_000, "held-out instances of the evaluation after training", least=1)
@@ -194,6 +195,7 @@ class EvaluateConfig:
     ssim: float | None = key(None, "privacy target of the scenario; null: the run's, or 0.6", least=-1, most=1)
     privacy_scope: str | None = key(None, "group or layer; null: the run's, or group", choices=("layer", "group"))
     churn: float | None = key(None, "probability that a device is absent; null: the run's, or 0", least=0, below=1)
+    absent: int = key(0, "devices that have left: the last of every fleet", unit="devices", least=0)
     instances: int = key(1_000, "number of held-out instances of the scenario", least=1)
     seed: int = key(0, "seed of these instances", least=0, most=MOST_SEED)
     out: str | None = key(None, "JSON file for the result of every instance", path=True, section="Output")

@@ -16,9 +16,9 @@ SSIM_VALUES = (None, 0.0, 0.2, 0.4, 0.41, 0.42, 0.6, 0.61, 0.8, 0.81, 1.0)
 
 
 @st.composite
-def networks(draw: st.DrawFn, name: str = "net", most_layers: int = 7, most_maps: int = 4) -> Network:
-    """A valid chain of conv, act, pool and fc layers; 2 to ``most_layers`` layers, 1 to ``most_maps`` maps."""
-    count = draw(st.integers(2, most_layers))
+def networks(draw: st.DrawFn, name: str = "net", layers_from: int = 2, layers_to: int = 7, most_maps: int = 4) -> Network:
+    """A valid chain of conv, act, pool and fc layers; ``layers_from`` to ``layers_to`` layers, 1 to ``most_maps`` maps."""
+    count = draw(st.integers(layers_from, layers_to))
     maps, pixels, units = draw(st.integers(1, most_maps)), draw(st.sampled_from((1, 4, 9, 36))), 0
     layers: list[Layer] = []
     for k in range(count):
@@ -62,11 +62,11 @@ def has_hole(network: Network, task: Task) -> bool:
 
 @st.composite
 def tasks(
-    draw: st.DrawFn, most_networks: int = 2, most_layers: int = 7, most_maps: int = 4, scope: str | None = None
+    draw: st.DrawFn, most_networks: int = 2, layers_from: int = 2, layers_to: int = 7, most_maps: int = 4, scope: str | None = None
 ) -> Task:
     """One or more networks with their tables, a target, a scope and up to two colluders."""
     names = [f"net-{n}" for n in range(draw(st.integers(1, most_networks)))]
-    nets = {name: draw(networks(name, most_layers, most_maps)) for name in names}
+    nets = {name: draw(networks(name, layers_from, layers_to, most_maps)) for name in names}
     task = Task(
         nets,
         {name: draw(privacy_tables(net)) for name, net in nets.items()},
@@ -103,11 +103,9 @@ def devices(draw: st.DrawFn, name: str, task: Task, *, tight: bool) -> Device:
 
 
 @st.composite
-def instances(
-    draw: st.DrawFn, most_devices: int = 4, most_requests: int = 3, most_layers: int = 7, most_maps: int = 4
-) -> Instance:
+def instances(draw: st.DrawFn, most_devices: int = 4, most_requests: int = 3) -> Instance:
     """A period of some requests on an unequal fleet, whose budgets are loose or tight."""
-    task = draw(tasks(2, most_layers, most_maps))
+    task = draw(tasks())
     tight, tight_sources = draw(st.booleans()), draw(st.integers(0, 3)) == 0
     fleet = [draw(devices(f"device-{j}", task, tight=tight)) for j in range(draw(st.integers(1, most_devices)))]
     sources = [draw(devices(f"source-{j}", task, tight=tight_sources)) for j in range(draw(st.integers(1, 2)))]
@@ -121,7 +119,7 @@ def instances(
 @st.composite
 def tiny_instances(draw: st.DrawFn, most_placements: int = 300, scope: str | None = None, colluders: int | None = None) -> Instance:
     """One request with so few segments and devices that all its placements can be listed."""
-    task = draw(tasks(1, 6, 4, scope))
+    task = draw(tasks(1, 3, 7, 4, scope))
     if colluders is not None:
         task = Task(task.networks, task.privacy, task.ssim, task.tolerance, task.privacy_scope, colluders)
     network = task.networks["net-0"]

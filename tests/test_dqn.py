@@ -92,14 +92,14 @@ def test_no_forbidden_action_is_ever_taken(changes: dict[str, Any]) -> None:
 def test_without_masks_forbidden_actions_are_taken() -> None:
     algorithm = model(mask_in_observation=False)
     algorithm.learn(800)
-    assert algorithm.env.invalid > 0  # type: ignore[union-attr]
+    assert algorithm.env.invalid > 0
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_predict_obeys_the_mask_for_one_and_for_many(deterministic: bool) -> None:
     algorithm = model(exploration_final_eps=0.5)
     algorithm.learn(200)
-    observations = algorithm.env.reset()  # type: ignore[union-attr]
+    observations = algorithm.env.reset()
     masks = split_mask(observations, 12)[1]
     for _ in range(20):
         actions, _ = algorithm.predict(observations, deterministic=deterministic)
@@ -144,7 +144,7 @@ def test_the_target_maximum_ignores_forbidden_actions() -> None:
         action_space = spaces.Discrete(3)
 
     algorithm = MaskableDQN("MlpPolicy", DummyVecEnv([Three]), double_q=False, device="cpu")
-    algorithm.q_net, algorithm.q_net_target = TableNetwork(-1.0), TableNetwork(1.0)  # type: ignore[assignment]
+    algorithm.q_net, algorithm.q_net_target = TableNetwork(-1.0), TableNetwork(1.0)
     obs = th.tensor([[1.0, 2.0, 3.0, 1.0, 1.0, 0.0], [1.0, 2.0, 3.0, 0.0, 1.0, 1.0], [1.0, 2.0, 3.0, 0.0, 0.0, 0.0]])
     assert algorithm._bootstrap(obs, obs[:, :3])[:, 0].tolist() == [2.0, 3.0, 3.0]
     algorithm.double_q = True  # the online network prefers the smallest of the target network's values
@@ -156,7 +156,7 @@ def test_the_target_maximum_ignores_forbidden_actions() -> None:
 def test_a_dead_end_in_mid_episode_is_reported() -> None:
     algorithm = model(n=2)
     algorithm.learn(2)
-    algorithm._last_obs[1, -12:] = 0.0  # type: ignore[index,call-overload]
+    algorithm._last_obs[1, -12:] = 0.0
     with pytest.raises(ValueError, match="environment 1 allows no action"):
         algorithm._sample_action(0, None, 2)
 
@@ -330,7 +330,7 @@ def test_a_saved_model_predicts_alike_without_an_environment(tmp_path: Path) -> 
     loaded = MaskableDQN.load(tmp_path / "model", device="cpu")
     assert (loaded.n_steps, loaded.double_q, loaded.exploration_spread) == (2, False, True)
     assert isinstance(loaded.policy, MaskedDQNPolicy)
-    observations = algorithm.env.reset()  # type: ignore[union-attr]
+    observations = algorithm.env.reset()
     expected = algorithm.predict(observations, deterministic=True)[0]
     assert np.array_equal(loaded.predict(observations, deterministic=True)[0], expected)
 

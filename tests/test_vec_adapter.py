@@ -100,7 +100,7 @@ def test_offramp_through_the_adapter() -> None:
     env, rng = offramp(8), np.random.default_rng(0)
     env.seed(1)
     observations = env.reset()
-    slot = slice(-int(env.action_space.n), None)  # type: ignore[attr-defined]
+    slot = slice(-int(env.action_space.n), None)
     returns, lengths, finished = np.zeros(8), np.zeros(8, int), 0
     for _ in range(200):
         masks = np.stack(env.env_method("action_masks"))
@@ -192,7 +192,7 @@ def test_attributes_and_methods_of_sub_environments() -> None:
 
 def test_attributes_and_methods_of_a_native_vector_environment() -> None:
     env = offramp()
-    assert env.get_attr("generator", indices=[0, 1]) == [env.env.unwrapped.generator] * 2  # type: ignore[attr-defined]
+    assert env.get_attr("generator", indices=[0, 1]) == [env.env.unwrapped.generator] * 2
     env.set_attr("note", 7)
     assert env.get_attr("note") == [7] * N
     with pytest.raises(ValueError, match="no sub-environments"):
@@ -239,5 +239,5 @@ def test_evaluate_policy_takes_its_returns_without_a_wrapper() -> None:
         def predict(self, observations: Any, state: Any = None, **_: Any) -> tuple[Any, Any]:
             return np.argmax(observations[:, -12:], axis=1), state
 
-    returns, lengths = evaluate_policy(First(), offramp(), n_eval_episodes=6, return_episode_rewards=True)  # type: ignore[arg-type]
+    returns, lengths = evaluate_policy(First(), offramp(), n_eval_episodes=6, return_episode_rewards=True)
     assert len(returns) == 6 and all(value < 0 for value in returns) and min(lengths) > 10

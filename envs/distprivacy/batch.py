@@ -10,7 +10,6 @@ from envs.distprivacy import state as s
 from envs.distprivacy.dynamics import Dims, Place, Row, Table, begin_period, finish_request, latency_so_far, survey_increase
 from envs.distprivacy.episode import IDLE, next_request, set_period_scale, step
 from envs.distprivacy.observation import observe
-from envs.distprivacy.reward import byte_price
 
 Observation = NDArray[np.float32]
 Mask = NDArray[np.int8]
@@ -27,7 +26,7 @@ def look(
     """Write observation and mask of the next decision; the mask is zero where none is left."""
     if row[s.STATUS] == s.DECIDE:
         if d[s.OBSERVATION] == s.FULL_OBSERVATION:
-            survey_increase(row, place, d, table, byte_price(row, nets))
+            survey_increase(row, place, d, table)
         allowed = d[s.O_MASK]
         for j in range(d[s.DEVICES]):
             mask[j] = np.int8(row[allowed + j])

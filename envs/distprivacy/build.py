@@ -22,6 +22,7 @@ def as_generator(
     colluders: int = 1,
     churn: float = 0.0,
     requests: int | None = None,
+    absent: int = 0,
 ) -> Generator:
     """A generator from a scenario's name, a generator, an instance, or the path of an instance file (.json, .jsonl).
 
@@ -37,7 +38,8 @@ def as_generator(
         path = Path(scenario)
         return InstanceList(load_instances(path) if path.suffix == ".jsonl" else [load_instance(path)])
     return named_scenario(
-        scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests
+        scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests,
+        absent=absent,
     )
 
 

@@ -183,22 +183,23 @@ class Canvas:
         return np.array(self.image, np.uint8)
 
 
-def _three_digits(value: float) -> str:
+def three_digits(value: float) -> str:
+    """A number >= 0 with three significant digits, and all digits before the point."""
     return f"{value:.0f}" if value >= 99.95 else f"{value:.3g}"
 
 
 def milliseconds(seconds: float) -> str:
     """Milliseconds with three significant digits, without unit."""
     value = 1e3 * seconds
-    return "<0.001" if 0.0 < value < 0.001 else _three_digits(value)
+    return "<0.001" if 0.0 < value < 0.001 else three_digits(value)
 
 
 def quantity(value: float, unit: str) -> str:
     """A number with a decimal prefix and its unit, e.g. ``4.61 kB``."""
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor:
-            return f"{_three_digits(value / factor)} {prefix}{unit}"
-    return f"{_three_digits(value)} {unit}"
+            return f"{three_digits(value / factor)} {prefix}{unit}"
+    return f"{three_digits(value)} {unit}"
 
 
 def percent(fraction: float) -> str:

@@ -24,7 +24,8 @@ Table = NDArray[np.float64]
 
 BUDGET_TOLERANCE = 1e-9
 """Relative tolerance of memory, compute and bandwidth budgets."""
-_INF = np.inf
+MOST_TOLL = 5.0
+"""What a byte counts for, where traffic is priced, when its sender has no bandwidth left."""
 
 
 @kernel
@@ -104,12 +105,14 @@ def load_request(row: Row, d: Dims, nets: Table, request: int) -> None:
     row[d[s.O_SAVED] : d[s.O_SAVED] + 3 * slots] = row[d[s.O_USED_MEMORY] : d[s.O_USED_MEMORY] + 3 * slots]
     row[s.REQUEST], row[s.NETWORK] = request, net
     row[s.LAYER] = nets[net, t.START] - 1.0
-    for scalar in (s.SEGMENT, s.LATENCY_DONE, s.LATENCY_FIRST, s.LATENCY_LAYER, s.LATENCY_PENDING, s.BYTES, s.PAID):
+    for scalar in (s.SEGMENT, s.LATENCY_DONE, s.LATENCY_FIRST, s.LATENCY_LAYER, s.LATENCY_PENDING, s.BYTES, s.TOLLED_BYTES, s.PAID):
         row[scalar] = 0.0
     for quantity, log in ((s.O_SPEED, s.O_LOG_SPEED), (s.O_RATE, s.O_LOG_RATE)):
         center = row[s.SPEED_CENTER] if quantity == s.O_SPEED else row[s.RATE_CENTER]
         row[d[log] + devices] = np.log(row[d[quantity] + devices] / center) if center > 0.0 else 0.0
     row[s.SCALE] = request_scale(row, d, nets, request)
+    # an even split of the bytes over the links of the whole fleet would take 1 / (count * rate) seconds a byte
+    row[s.BYTE_PRICE] = nets[net, t.PRICE] / (row[s.DEVICE_COUNT] * row[s.RATE_CENTER]) if row[s.DEVICE_COUNT] > 0.0 else 0.0
     slowest_speed, slowest_rate = row[source], row[source + 1]
     for j in range(devices):
         if row[d[s.O_PRESENT] + j] > 0.0:
@@ -232,24 +235,46 @@ def map_holder(row: Row, place: Place, d: Dims, table: Table, k: int) -> int:
 
 
 @kernel
-def bytes_received(row: Row, d: Dims, mode: int, unit: float, holder: int, j: int) -> float:
-    """Bytes that other slots send to slot j if it takes the next map (Eq 6)."""
+def toll(row: Row, d: Dims, i: int) -> float:
+    """What a byte sent by slot i counts for where traffic is priced: 1 with all its bandwidth left, MOST_TOLL with none."""
+    used = row[d[s.O_USED_BANDWIDTH] + i] * row[d[s.O_PER_BANDWIDTH] + i]
+    return 1.0 + (MOST_TOLL - 1.0) * used * used  # type: ignore[no-any-return]
+
+
+@kernel
+def tolled_bytes_to(row: Row, d: Dims, mode: int, unit: float, holder: int, j: int) -> float:
+    """Bytes that other slots send to slot j if it takes the next map (Eq 6), each times its sender's toll."""
     if mode == t.MAPS:
-        return 0.0 if j == holder else unit
+        return 0.0 if j == holder else unit * toll(row, d, holder)
     total = 0.0
     if mode != t.NONE:
         for i in range(d[s.DEVICES] + 1):
             held = row[d[s.O_PREV] + i]
             if held > 0.0 and i != j:
-                total += unit * held if mode == t.GATHER else unit
+                total += (unit * held if mode == t.GATHER else unit) * toll(row, d, i)
     return total
 
 
 @kernel
-def survey_increase(row: Row, place: Place, d: Dims, table: Table, price: float = 0.0) -> None:
+def _survey_toll(row: Row, d: Dims, mode: int, unit: float, holder: int) -> None:
+    """Add the price of the traffic to O_INCREASE."""
+    devices, price = d[s.DEVICES], row[s.BYTE_PRICE]
+    if mode == t.PARTIAL:
+        # all devices receive from all senders but themselves
+        everything = tolled_bytes_to(row, d, mode, unit, int(devices), devices + np.uint64(1))
+        for j in range(devices):
+            own = unit * toll(row, d, j) if row[d[s.O_PREV] + j] > 0.0 else 0.0
+            row[d[s.O_INCREASE] + j] += price * (everything - own)
+    else:
+        for j in range(devices):
+            row[d[s.O_INCREASE] + j] += price * tolled_bytes_to(row, d, mode, unit, holder, j)
+
+
+@kernel
+def survey_increase(row: Row, place: Place, d: Dims, table: Table) -> None:
     """Write for every device the increase of the latency so far if it takes the next map, seconds (O_INCREASE).
 
-    ``price``: seconds charged for each byte that has to be sent for it.
+    Where traffic is priced, what has to be sent for it is charged too.
     """
     k = int(row[s.LAYER])
     mode, unit = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT]
@@ -281,9 +306,8 @@ def survey_increase(row: Row, place: Place, d: Dims, table: Table, price: float 
     if send_map + send_once > 0.0:
         for j in range(devices):
             row[increase + j] += max(0.0, pending_time(row, d, send_map, send_once, j) - pending)
-    if price > 0.0:
-        for j in range(devices):
-            row[increase + j] += price * bytes_received(row, d, mode, unit, holder, j)
+    if row[s.BYTE_PRICE] > 0.0:
+        _survey_toll(row, d, mode, unit, holder)
     for j in range(devices):
         row[increase + j] *= row[present + j]
 
@@ -311,6 +335,8 @@ def put_segment(row: Row, place: Place, d: Dims, table: Table, slot: int) -> Non
         row[d[s.O_BUSY] + j] = busy
     row[s.LATENCY_LAYER] = max(row[s.LATENCY_LAYER], busy)
     row[d[s.O_COMM] + j] = comm
+    if row[s.BYTE_PRICE] > 0.0:
+        row[s.TOLLED_BYTES] += tolled_bytes_to(row, d, mode, unit, holder, j)
     sent = 0.0
     bandwidth = d[s.O_USED_BANDWIDTH]
     if mode == t.MAPS:

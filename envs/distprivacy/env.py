@@ -56,7 +56,7 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
 
     ## Arguments
     ``scenario``: a name of ``scenarios.SCENARIOS``, a ``Generator``, an ``Instance`` or the path of an instance file.
-    ``ssim``, ``privacy_scope``, ``colluders``, ``churn``, ``requests``: for named scenarios. ``max_devices``: more slots
+    ``ssim``, ``privacy_scope``, ``colluders``, ``churn``, ``requests``, ``absent``: for named scenarios. ``max_devices``: more slots
     than the scenario needs. ``episode``, ``reward``, ``observation``, ``granularity``, ``inherit``, ``sigma``, ``beta``,
     ``traffic_price``: see ``simulator.Options``. ``render_mode``: rgb_array, human or ansi.
 
@@ -85,6 +85,7 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
         colluders: int = 1,
         churn: float = 0.0,
         requests: int | None = None,
+        absent: int = 0,
         max_devices: int | None = None,
         episode: str = "request",
         reward: str = "latency",
@@ -97,7 +98,8 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
         render_mode: str | None = None,
     ) -> None:
         self.generator = as_generator(
-            scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests
+            scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests,
+            absent=absent,
         )
         options = Options(episode, reward, observation, granularity, inherit, sigma, beta, traffic_price)
         self.simulator = make_simulator(self.generator, options, max_devices)

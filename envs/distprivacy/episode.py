@@ -130,7 +130,7 @@ def step(row: Row, place: Place, d: Dims, table: Table, nets: Table, action: int
         if row[s.STATUS] == s.REJECTED:
             reward = rejection_reward(row, nets, scale)
         else:
-            reward = latency_reward(row, nets, scale)
+            reward = latency_reward(row, scale)
     done = row[s.STATUS] != s.DECIDE
     if d[s.EPISODE] == s.LAYER_EPISODE:
         done = done or row[s.LAYER] != layer

@@ -20,8 +20,8 @@ from envs.distprivacy.simulator import Simulator
 from envs.distprivacy.types import Device, Instance, Layer, Network, Request, Task
 
 # Numbers that the compiled sampler reads.
-(RANDOM_FLEET, LEAST, MOST, SPEED_LOW, SPEED_HIGH, RATE_LOW, RATE_HIGH, MEMORY, PERIOD, CHURN, LEAST_PRESENT, SHUFFLE) = range(12)
-N_SPEC = 12
+(RANDOM_FLEET, LEAST, MOST, SPEED_LOW, SPEED_HIGH, RATE_LOW, RATE_HIGH, MEMORY, PERIOD, CHURN, LEAST_PRESENT, SHUFFLE, ABSENT) = range(13)
+N_SPEC = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class FleetGenerator(Generator):
     ``networks``: the network of every request of a period. With ``shuffle`` their order and sources are drawn anew for
     each period; networks named in ``once_per_source`` then get distinct sources. Otherwise request r has source
     ``r mod sources``. ``churn``: probability that a device is absent in a period; ``least_present`` devices stay.
+    ``absent``: the last so many devices of every fleet have left for good.
 
     Raises ``ValueError`` when a size contradicts another.
     """
@@ -98,6 +99,7 @@ class FleetGenerator(Generator):
         once_per_source: frozenset[str] = frozenset(),
         churn: float = 0.0,
         least_present: int = 1,
+        absent: int = 0,
     ) -> None:
         if not 0 <= churn < 1:
             raise ValueError(f"churn is {churn}, expected a probability in 0..1, below 1")
@@ -109,6 +111,9 @@ class FleetGenerator(Generator):
         self.fleet = fleet if isinstance(fleet, RandomFleet) else tuple(fleet)
         self.max_devices = fleet.devices[1] if isinstance(fleet, RandomFleet) else len(self.fleet)  # type: ignore[arg-type]
         self.max_sources, self.max_requests = len(self.sources), len(self.networks)
+        fewest = fleet.devices[0] if isinstance(fleet, RandomFleet) else len(self.fleet)  # type: ignore[arg-type]
+        if not 0 <= absent < fewest:
+            raise ValueError(f"absent is {absent}, expected 0..{fewest - 1}, so that a device is left")
         self.uniforms = 1 + 3 * self.max_devices + 2 * self.max_requests
         self.churn, self.once_per_source = churn, once_per_source
         self._spec = np.zeros(N_SPEC)
@@ -116,7 +121,7 @@ class FleetGenerator(Generator):
             low = (*fleet.devices, *fleet.mults_per_s, *fleet.rate_bytes_per_s, fleet.memory_bytes)
             self._spec[LEAST : MEMORY + 1] = low
             self._spec[RANDOM_FLEET] = 1.0
-        self._spec[[PERIOD, CHURN, LEAST_PRESENT, SHUFFLE]] = period_s, churn, least_present, shuffle
+        self._spec[[PERIOD, CHURN, LEAST_PRESENT, SHUFFLE, ABSENT]] = period_s, churn, least_present, shuffle, absent
         names = list(task.networks)
         self._apart = np.array([name in once_per_source for name in names])
         self._heads: dict[tuple[int, int, int], NDArray[np.float64]] = {}
@@ -200,7 +205,7 @@ def sample_block(heads: Row, template: Row, d: Dims, spec: Row, apart: NDArray[n
 @kernel
 def sample_into(head: Row, template: Row, d: Dims, spec: Row, apart: NDArray[np.bool_], u: Row) -> None:
     """Write one instance into ``head`` from uniform numbers ``u``: fleet, churn, order and sources of the requests."""
-    devices = d[s.DEVICES]
+    devices = int(d[s.DEVICES])
     head[:] = template[:]
     at = 0
     if spec[RANDOM_FLEET] > 0.0:
@@ -210,21 +215,27 @@ def sample_into(head: Row, template: Row, d: Dims, spec: Row, apart: NDArray[np.
             present = j < count
             speed = spec[SPEED_LOW] * np.exp(u[1 + 2 * j] * np.log(spec[SPEED_HIGH] / spec[SPEED_LOW]))
             rate = spec[RATE_LOW] * np.exp(u[2 + 2 * j] * np.log(spec[RATE_HIGH] / spec[RATE_LOW]))
-            head[d[s.O_PRESENT] + j] = 1.0 if present else 0.0
-            head[d[s.O_SPEED] + j] = speed if present else 0.0
-            head[d[s.O_RATE] + j] = rate if present else 0.0
-            head[d[s.O_MEMORY] + j] = spec[MEMORY] if present else 0.0
-            head[d[s.O_COMPUTE] + j] = speed * spec[PERIOD] if present else 0.0
-            head[d[s.O_BANDWIDTH] + j] = rate * spec[PERIOD] if present else 0.0
+            head[d[s.O_PRESENT] + np.uint64(j)] = 1.0 if present else 0.0
+            head[d[s.O_SPEED] + np.uint64(j)] = speed if present else 0.0
+            head[d[s.O_RATE] + np.uint64(j)] = rate if present else 0.0
+            head[d[s.O_MEMORY] + np.uint64(j)] = spec[MEMORY] if present else 0.0
+            head[d[s.O_COMPUTE] + np.uint64(j)] = speed * spec[PERIOD] if present else 0.0
+            head[d[s.O_BANDWIDTH] + np.uint64(j)] = rate * spec[PERIOD] if present else 0.0
         at = 1 + 2 * slots
+    gone = spec[ABSENT]
+    for back in range(devices):
+        j = devices - 1 - back
+        if gone > 0.0 and head[d[s.O_PRESENT] + np.uint64(j)] > 0.0:
+            head[d[s.O_PRESENT] + np.uint64(j)] = 0.0
+            gone -= 1.0
     if spec[CHURN] > 0.0:
         left = 0.0
         for j in range(devices):
-            left += head[d[s.O_PRESENT] + j]
+            left += head[d[s.O_PRESENT] + np.uint64(j)]
         for j in range(devices):
-            leaves = head[d[s.O_PRESENT] + j] > 0.0 and left > spec[LEAST_PRESENT] and u[at + j] < spec[CHURN]
+            leaves = head[d[s.O_PRESENT] + np.uint64(j)] > 0.0 and left > spec[LEAST_PRESENT] and u[at + j] < spec[CHURN]
             if leaves:
-                head[d[s.O_PRESENT] + j] = 0.0
+                head[d[s.O_PRESENT] + np.uint64(j)] = 0.0
                 left -= 1.0
     at = u.shape[0] - 2 * int(head[s.N_REQUESTS])
     if spec[SHUFFLE] > 0.0:

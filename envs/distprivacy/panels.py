@@ -14,7 +14,7 @@ PAD = 16
 DEVICES_WIDTH = 564
 _BODY_TOP = 248
 _HEAD = 36
-_LEGEND = 58
+_LEGEND = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ def limit_text(snap: Snapshot) -> str:
         return "runs on the camera"
     if layer.limit is None:
         return "none (safe depth)"
-    who = "a device" if snap.colluders == 1 else f"{snap.colluders} devices"
-    return f"{layer.limit} maps {who}"
+    who = "a device" if snap.colluders == 1 else f"on {snap.colluders} devices together"
+    return f"{layer.limit} map{'' if layer.limit == 1 else 's'} {who}"
 
 
 def draw_latency(canvas: Canvas, snap: Snapshot) -> None:
@@ -205,8 +205,8 @@ def _draw_row(
     canvas.box(left + 14, y - high / 2, left + 36, y + high / 2, colour)
     canvas.text(left + 25, y, number, size, g.ink_on(colour), "center")
     canvas.text(left + 40, y, slot.name, size, width=94)
-    canvas.text(left + 186, y, f"{slot.speed / 1e6:.0f}", size, g.INK, "right")
-    canvas.text(left + 230, y, f"{slot.rate / 1e6:.3g}", size, g.INK, "right")
+    canvas.text(left + 186, y, g.three_digits(slot.speed / 1e6), size, g.INK, "right")
+    canvas.text(left + 230, y, g.three_digits(slot.rate / 1e6), size, g.INK, "right")
     for x, load in ((244, slot.memory), (304, slot.compute), (364, slot.bandwidth)):
         _draw_load(canvas, load, left + x, y, layout)
     layer = snap.layer

@@ -5,26 +5,21 @@ from __future__ import annotations
 from envs._jit import kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
-from envs.distprivacy.dynamics import Dims, Place, Row, Table, latency_so_far
+from envs.distprivacy.dynamics import MOST_TOLL, Dims, Place, Row, Table, latency_so_far
 
 REJECTION_FACTOR = 1.01
 """A rejected request returns this many times the upper bound of its latency, so that a dead end never pays."""
 
 
 @kernel
-def byte_price(row: Row, nets: Table) -> float:
-    """Seconds charged for a byte of shared data: the traffic price over the sending rate of the whole fleet."""
-    return nets[int(row[s.NETWORK]), t.PRICE] / (row[s.DEVICE_COUNT] * row[s.RATE_CENTER])  # type: ignore[no-any-return]
-
-
-@kernel
-def latency_reward(row: Row, nets: Table, scale: float) -> float:
+def latency_reward(row: Row, scale: float) -> float:
     """Minus the increase of the request's latency so far, in units of ``scale`` seconds: a return of minus the latency.
 
-    With a traffic price, shared data cost too: their bytes over the sending rate of the whole fleet, times the price.
+    With a traffic price, shared data cost too: bytes over the sending rate of the whole fleet, times the price, times the
+    toll of their senders (1 with all bandwidth left to 5 with none).
     """
     now = latency_so_far(row)
-    now += byte_price(row, nets) * row[s.BYTES]
+    now += row[s.BYTE_PRICE] * row[s.TOLLED_BYTES]
     reward = -(now - row[s.PAID]) / scale
     row[s.PAID] = now
     return reward  # type: ignore[no-any-return]
@@ -35,7 +30,7 @@ def rejection_cost(row: Row, nets: Table) -> float:
     """Seconds that a rejected request counts for: 1.01 times more than any complete placement of it can cost."""
     # every byte that one link can carry may have to go over the links of all devices and of the source
     traffic = nets[int(row[s.NETWORK]), t.ALL_BYTES] * (row[s.DEVICE_COUNT] + 1.0)
-    return REJECTION_FACTOR * (row[s.UPPER] + byte_price(row, nets) * traffic)  # type: ignore[no-any-return]
+    return REJECTION_FACTOR * (row[s.UPPER] + row[s.BYTE_PRICE] * MOST_TOLL * traffic)  # type: ignore[no-any-return]
 
 
 @kernel

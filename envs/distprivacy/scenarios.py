@@ -61,16 +61,16 @@ def paper_task(
     )
 
 
-def _lenet_random(task: Task, devices: tuple[int, int], churn: float) -> FleetGenerator:
-    return FleetGenerator(task, RandomFleet(devices), cameras(1), ("lenet",), churn=churn)
+def _lenet_random(task: Task, devices: tuple[int, int], churn: float, absent: int) -> FleetGenerator:
+    return FleetGenerator(task, RandomFleet(devices), cameras(1), ("lenet",), churn=churn, absent=absent)
 
 
-def _paper_fleet(task: Task, requests: dict[str, int], churn: float) -> FleetGenerator:
+def _paper_fleet(task: Task, requests: dict[str, int], churn: float, absent: int) -> FleetGenerator:
     networks = [name for name, count in requests.items() for _ in range(count)]
     vggs = frozenset(name for name in requests if name.startswith("vgg"))
     devices = fleet(nexus=20, rpi3=50)
     return FleetGenerator(
-        task, devices, cameras(10), networks, period_s=PAPER_PERIOD_S, shuffle=True, once_per_source=vggs, churn=churn
+        task, devices, cameras(10), networks, period_s=PAPER_PERIOD_S, shuffle=True, once_per_source=vggs, churn=churn, absent=absent
     )
 
 
@@ -87,12 +87,13 @@ SCENARIOS = {
 
 
 def scenario(
-    name: str, *, ssim: float = 0.6, privacy_scope: str = "group", colluders: int = 1, churn: float = 0.0, requests: int | None = None
+    name: str, *, ssim: float = 0.6, privacy_scope: str = "group", colluders: int = 1, churn: float = 0.0, requests: int | None = None,
+    absent: int = 0,
 ) -> FleetGenerator:
     """The generator of a named scenario.
 
     ``requests`` overrides the number of requests a period where all requests are alike (`lenet-10`, `cifar-70`).
-    Raises ``ValueError`` for an unknown name or where ``requests`` does not apply.
+    ``absent``: the last so many devices have left. Raises ``ValueError`` for an unknown name or where ``requests`` does not apply.
     """
     if name not in SCENARIOS:
         raise ValueError(f"scenario is {name!r}, expected one of {', '.join(SCENARIOS)}")
@@ -105,12 +106,12 @@ def scenario(
     if name == "lenet-10":
         count = requests or 10
         devices = fleet(nexus=3, rpi3=7)
-        return FleetGenerator(task("lenet"), devices, cameras(10), ["lenet"] * count, churn=churn)
+        return FleetGenerator(task("lenet"), devices, cameras(10), ["lenet"] * count, churn=churn, absent=absent)
     if name in ("lenet-random", "lenet-20", "lenet-70"):
         sizes = {"lenet-random": (6, 12), "lenet-20": (20, 20), "lenet-70": (70, 70)}[name]
-        return _lenet_random(task("lenet"), sizes, churn)
+        return _lenet_random(task("lenet"), sizes, churn, absent)
     if name == "cifar-70":
-        return _paper_fleet(task("cifar_cnn"), {"cifar_cnn": requests or 25}, churn)
+        return _paper_fleet(task("cifar_cnn"), {"cifar_cnn": requests or 25}, churn, absent)
     if name == "vgg-70":
-        return _paper_fleet(task("vgg16", "vgg19"), {"vgg16": 5, "vgg19": 5}, churn)
-    return _paper_fleet(task(*MIXED_REQUESTS), MIXED_REQUESTS, churn)
+        return _paper_fleet(task("vgg16", "vgg19"), {"vgg16": 5, "vgg19": 5}, churn, absent)
+    return _paper_fleet(task(*MIXED_REQUESTS), MIXED_REQUESTS, churn, absent)

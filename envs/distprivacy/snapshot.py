@@ -180,7 +180,7 @@ def take_snapshot(env: DistPrivacyEnv) -> Snapshot:
         task.ssim,
         task.privacy_scope == "group",
         task.colluders,
-        _slots(env, grouped=task.privacy_scope == "group"),
+        _slots(env, begun=current >= 0),
         tuple(layers),
         max(current, -1),
         sent,
@@ -192,8 +192,10 @@ def take_snapshot(env: DistPrivacyEnv) -> Snapshot:
     )
 
 
-def _slots(env: DistPrivacyEnv, *, grouped: bool) -> tuple[SlotState, ...]:
+def _slots(env: DistPrivacyEnv, *, begun: bool) -> tuple[SlotState, ...]:
+    """All slots; ``begun``: a layer of the current request was begun, else counts and times are of an older one."""
     row, d, devices = env._row, env.simulator.dims, env.simulator.max_devices
+    grouped = env.simulator.task.privacy_scope == "group"
 
     def part(offset: int) -> list[float]:
         at = int(d[offset])
@@ -220,10 +222,10 @@ def _slots(env: DistPrivacyEnv, *, grouped: bool) -> tuple[SlotState, ...]:
             loads[0][j],
             loads[1][j],
             loads[2][j],
-            int(held[j]),
-            int(before[j]),
-            int(seen[j]),
-            busy[j],
+            int(held[j]) if begun else 0,
+            int(before[j]) if begun else 0,
+            int(seen[j]) if begun else 0,
+            busy[j] if begun else 0.0,
             bool(deciding and j < devices and mask[j] > 0.0),
         )
         for j, name in enumerate(_names(env, present))
@@ -251,7 +253,7 @@ def _names(env: DistPrivacyEnv, present: list[float]) -> list[str]:
 
 def _reason(env: DistPrivacyEnv, layer: LayerState | None) -> str:
     if layer is None:
-        return "its camera or its devices have not enough budget left"
+        return "its camera or the devices have no room for it"
     where = f"map {len(layer.holders) + 1} of {layer.name}"
     at = int(env.simulator.dims[s.O_MASK])
     if env._row[at : at + env.simulator.max_devices].any():

@@ -96,10 +96,12 @@ FULL_OBSERVATION, PAPER_OBSERVATION = range(2)
     DEVICE_COUNT,  # present devices
     RATE_CENTER,  # geometric mean of the present devices' rates, bytes/s
     SPEED_CENTER,  # of their speeds, multiplications/s
+    BYTE_PRICE,  # seconds charged for a byte of shared data, before the toll
+    TOLLED_BYTES,  # BYTES, each counted as dear as its sender's bandwidth was scarce
     PAID,  # seconds of the current request that rewards have already told
     DEBT,  # seconds of requests that were booked without a decision; the next reward of a period episode tells them
-) = range(33)
-SCALARS = 33
+) = range(35)
+SCALARS = 35
 
 DECIDE, SERVED, REJECTED = range(3)
 

@@ -60,7 +60,7 @@ COLUMNS = 18
     SOURCE_LINK,  # the same from the source into layer 2
     SIGMA,  # paper reward: bonus per segment that the device already holds
     BETA,  # paper reward: penalty for a device slower than the mean
-    PRICE,  # latency reward: seconds charged for each second that the whole fleet would need to send the shared data
+    PRICE,  # latency reward: seconds charged for each second in which the whole fleet would send the shared data
 ) = range(13)
 NETWORK_COLUMNS = 13
 

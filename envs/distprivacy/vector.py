@@ -43,6 +43,7 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         colluders: int = 1,
         churn: float = 0.0,
         requests: int | None = None,
+        absent: int = 0,
         max_devices: int | None = None,
         episode: str = "request",
         reward: str = "latency",
@@ -61,7 +62,8 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         self.render_mode = None
         self.num_envs = num_envs
         self.generator = as_generator(
-            scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests
+            scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests,
+            absent=absent,
         )
         options = Options(episode, reward, observation, granularity, inherit, sigma, beta, traffic_price)
         self.simulator = make_simulator(self.generator, options, max_devices)

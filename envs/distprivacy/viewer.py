@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from envs.distprivacy import drawing as g
 from envs.distprivacy.layer_panel import draw_layer
 from envs.distprivacy.panels import Layout, draw_chain, draw_devices, draw_latency, draw_legend, draw_title, limit_text
-from envs.distprivacy.snapshot import PLACING, SERVED, Snapshot, take_snapshot
+from envs.distprivacy.snapshot import PLACING, REJECTED, SERVED, Snapshot, take_snapshot
 
 if TYPE_CHECKING:
     from envs.distprivacy.env import DistPrivacyEnv
@@ -107,6 +107,7 @@ def to_text(env: DistPrivacyEnv, *, colour: bool = False) -> str:
         color_system="standard" if colour else None,
         legacy_windows=False,
         highlight=False,
+        emoji=False,
     )
     snap = take_snapshot(env)
     _print_facts(console, snap)
@@ -116,14 +117,16 @@ def to_text(env: DistPrivacyEnv, *, colour: bool = False) -> str:
 
 
 def _print_facts(console: Any, snap: Snapshot) -> None:
+    from rich.markup import escape
+
     layer = snap.layer
-    status = {PLACING: "placing", SERVED: "[green]served[/green]"}.get(
-        snap.status, f"[red]rejected[/red]: {snap.reason}"
-    )
+    status = {PLACING: "placing", SERVED: "[green]served[/green]", REJECTED: "[red]rejected[/red]: "}[snap.status]
+    status += escape(snap.reason)
     if snap.status == PLACING and layer is not None:
-        status += f" map {len(layer.holders) + 1} of {layer.segments} of {layer.name}"
+        status += f" map {len(layer.holders) + 1} of {layer.segments} of {escape(layer.name)}"
+    network, camera = escape(snap.network), escape(snap.slots[snap.source].name)
     console.print(
-        f"[bold]Segment allocation[/bold]  {snap.network}, request {snap.request + 1} of {snap.requests}: {status}"
+        f"[bold]Segment allocation[/bold]  {network} for {camera}, request {snap.request + 1} of {snap.requests}: {status}"
     )
     sent = g.quantity(snap.shared_bytes, "B")
     console.print(
@@ -133,17 +136,20 @@ def _print_facts(console: Any, snap: Snapshot) -> None:
 
 
 def _print_layers(console: Any, snap: Snapshot) -> None:
+    from rich.markup import escape
+
     parts = []
     for index, layer in enumerate(snap.layers):
         if layer.time_s is None:
             break
         place = "camera" if layer.on_source else f"{len(layer.holders)}/{layer.segments}"
-        text = f"{layer.name} {g.milliseconds(layer.time_s)} ms ({place})"
+        text = f"{escape(layer.name)} {g.milliseconds(layer.time_s)} ms ({place})"
         parts.append(f"[bold]{text}[/bold]" if index == snap.current else text)
     console.print("layers: " + " > ".join(parts))
 
 
 def _print_devices(console: Any, snap: Snapshot) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(caption="loads are parts of the period's budgets; next: may take the next map")
@@ -156,13 +162,13 @@ def _print_devices(console: Any, snap: Snapshot) -> None:
     for index, slot in enumerate(snap.slots):
         number = "S" if index == snap.source else str(index)
         if not slot.present:
-            table.add_row(number, slot.name, "absent", style="dim")
+            table.add_row(number, escape(slot.name), "absent", style="dim")
             continue
         table.add_row(
             number,
-            slot.name,
-            f"{slot.speed / 1e6:.0f}",
-            f"{slot.rate / 1e6:.3g}",
+            escape(slot.name),
+            g.three_digits(slot.speed / 1e6),
+            g.three_digits(slot.rate / 1e6),
             *(g.percent(load.fraction) for load in (slot.memory, slot.compute, slot.bandwidth)),
             str(slot.held),
             "-" if limit is None or index == snap.source else f"{slot.seen}/{limit}",

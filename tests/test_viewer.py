@@ -1,0 +1,437 @@
+"""Rendering: what the snapshot says, pictures, text, the window, recorded episodes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.error import DependencyNotInstalled, ResetNeeded
+from PIL import Image
+
+from agents.episode_gif import LAST_FRAME_MS, record_episode, save_frames, save_gif
+from envs.distprivacy import drawing, viewer
+from envs.distprivacy.env import DistPrivacyEnv
+from envs.distprivacy.generator import toy_instance
+from envs.distprivacy.layer_panel import MOST_LINES, grid
+from envs.distprivacy.scenarios import SCENARIOS
+from envs.distprivacy.snapshot import PLACING, REJECTED, SERVED, Snapshot, take_snapshot
+from envs.distprivacy.types import Device, Instance, Layer, Network, Request, Task
+
+MARGIN = 10
+"""Nothing is drawn this close to the edge; what is cut off would be."""
+
+
+def play(env: DistPrivacyEnv, steps: int | None = None, seed: int = 0) -> int:
+    """Random allowed actions, to the end of the episode or for ``steps``; returns the number of steps."""
+    rng = np.random.default_rng(seed)
+    count = 0
+    while count != steps:
+        allowed = np.flatnonzero(env.action_masks())
+        if not len(allowed):
+            break
+        count += 1
+        if env.step(rng.choice(allowed))[2]:
+            break
+    return count
+
+
+def toy_env(instance: Instance | None = None, **options: Any) -> DistPrivacyEnv:
+    instance = instance or toy_instance()
+    env = DistPrivacyEnv(instance, **options)
+    env.reset(seed=0, options={"instance": instance})
+    return env
+
+
+def check_picture(frame: np.ndarray) -> None:
+    assert frame.dtype == np.uint8
+    assert frame.ndim == 3 and frame.shape[2] == 3
+    assert len(np.unique(frame @ np.array([1 << 16, 1 << 8, 1]))) > 20
+    edge = frame.copy()
+    edge[MARGIN:-MARGIN, MARGIN:-MARGIN] = 255
+    assert not np.argwhere((edge < 255).any(axis=2)).tolist()
+
+
+# --- snapshot --------------------------------------------------------------------------------------------------------
+def test_snapshot_of_the_toy_by_hand() -> None:
+    env = toy_env()
+    before = take_snapshot(env)
+    assert (before.status, before.current, before.network) == (PLACING, 1, "toy")
+    assert before.layers[0].time_s == pytest.approx(2 * 9 * 16 / 1e6)  # 9 * 2 * 16 multiplications on the camera
+    assert before.sent.sum() == 0
+    env.step(1)
+    snap = take_snapshot(env)
+    assert snap.layers[1].time_s == pytest.approx(64 / 1e5)  # one map of 16 pixels, 4 bytes each, from the camera
+    assert snap.sent[snap.source, 1] == 64 == snap.sent.sum()
+    assert snap.layers[1].holders.tolist() == [1]
+    assert [slot.name for slot in snap.slots] == ["fast", "middle", "slow", "camera"]
+    assert [slot.held for slot in snap.slots] == [0, 1, 0, 0]
+    assert [slot.may_take for slot in snap.slots] == [True, False, True, False]
+    assert (snap.layers[1].limit, snap.slots[1].seen) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"privacy_scope": "layer"}, {"ssim": 0.8}, {"granularity": 3, "inherit": True}]
+)
+def test_layer_times_and_bytes_add_up_to_those_of_the_environment(options: dict[str, Any]) -> None:
+    env = DistPrivacyEnv("lenet-random", **options)
+    env.reset(seed=3)
+    layer, shared, sent = -1, 0.0, 0.0
+    while True:
+        snap = take_snapshot(env)
+        assert sum(entry.time_s or 0.0 for entry in snap.layers) == pytest.approx(snap.latency_s, rel=1e-12)
+        assert snap.latency_s == env.latency_s
+        if snap.current == layer:
+            assert snap.sent.sum() - sent == snap.shared_bytes - shared
+        layer, shared, sent = snap.current, snap.shared_bytes, snap.sent.sum()
+        assert not snap.sent.diagonal().any()
+        if snap.status != PLACING:
+            break
+        play(env, 1, seed=layer)
+    assert snap.status == SERVED
+    assert [len(entry.holders) for entry in snap.layers] == [entry.segments for entry in snap.layers]
+    assert snap.sent[:, snap.source].sum() == snap.sent.sum()  # into the last layer, on the source
+
+
+def test_rendering_changes_nothing() -> None:
+    env = DistPrivacyEnv("lenet-random", render_mode="rgb_array")
+    env.reset(seed=1)
+    play(env, 25)
+    row, place = env._row.copy(), env._place.copy()
+    env.render()
+    viewer.to_text(env)
+    assert np.array_equal(env._row, row)
+    assert np.array_equal(env._place, place)
+
+
+def test_snapshot_needs_a_reset() -> None:
+    with pytest.raises(ResetNeeded, match=r"reset\(\)"):
+        take_snapshot(DistPrivacyEnv("lenet-random"))
+
+
+def test_reasons_of_a_rejection() -> None:
+    env = toy_env()
+    env.step(0)
+    env.step(0)
+    snap = take_snapshot(env)
+    assert snap.status == REJECTED
+    assert snap.reason == "map 2 of relu1 was given to a device that may not take it"
+    assert not any(slot.may_take for slot in snap.slots)
+
+
+def second_camera_is_full() -> Instance:
+    toy = toy_instance()
+    full = Device("full-camera", 1e6, 1e6, 1e5, compute_budget=0.0)
+    return Instance(toy.task, toy.devices, (*toy.sources, full), (Request(0, "toy"), Request(1, "toy")))
+
+
+def test_request_rejected_on_arrival_shows_nothing_of_the_one_before() -> None:
+    env = toy_env(second_camera_is_full(), episode="period", render_mode="rgb_array")
+    play(env)
+    snap = take_snapshot(env)
+    assert (snap.status, snap.served, snap.rejected, snap.layer) == (REJECTED, 1, 1, None)
+    assert "no room" in snap.reason
+    assert snap.slots[-1].name == "full-camera"
+    assert not any(slot.held or slot.seen or slot.layer_time_s for slot in snap.slots)
+    check_picture(env.render())
+    assert "full-camera" in viewer.to_text(env)
+
+
+def test_an_instance_as_scenario_is_shown_with_its_names() -> None:
+    env = DistPrivacyEnv(toy_instance(), render_mode="ansi")
+    env.reset(seed=0)
+    assert "middle" in env.render()
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_is_drawn_at_start_middle_end_and_after_a_rejection(scenario: str) -> None:
+    env = DistPrivacyEnv(scenario, granularity=1 if "lenet" in scenario else 16, render_mode="rgb_array")
+    env.reset(seed=5)
+    frames = [env.render()]
+    play(env, 30)
+    frames.append(env.render())
+    assert take_snapshot(env).status == PLACING
+    play(env)
+    frames.append(env.render())
+    env.reset(seed=6)
+    play(env, 3)
+    env.step(int(np.flatnonzero(env.action_masks())[0]))
+    env.step(env.simulator.max_devices)  # no such device
+    assert take_snapshot(env).status == REJECTED
+    frames.append(env.render())
+    for frame in frames:
+        check_picture(frame)
+        assert frame.shape == frames[0].shape
+        assert "nan" not in viewer.to_text(env)
+    assert len({frame.tobytes() for frame in frames}) == len(frames)
+
+
+def test_every_step_changes_the_picture_and_the_same_episode_gives_the_same_pictures() -> None:
+    films = []
+    for _ in range(2):
+        env = DistPrivacyEnv("lenet-random", render_mode="rgb_array")
+        env.reset(seed=2)
+        film = [env.render()]
+        while take_snapshot(env).status == PLACING:
+            play(env, 1)
+            film.append(env.render())
+        films.append(film)
+    assert len(films[0]) == 58
+    assert all((a != b).any() for a, b in zip(films[0], films[0][1:], strict=False))
+    assert all((a == b).all() for a, b in zip(*films, strict=True))
+
+
+def test_frames_belong_to_the_caller() -> None:
+    env = toy_env(render_mode="rgb_array")
+    frame = env.render()
+    frame[:] = 0
+    check_picture(env.render())
+
+
+def awkward_instance() -> Instance:
+    """Very long names, a deep network of one map a layer, a fleet from very slow to very fast."""
+    long = "a-name-that-is-far-too-long-for-any-column-" * 2
+    layers = [Layer(f"{long}{k}", "conv" if k % 2 == 0 else "act", 1, 1, 4, 9 if k % 2 == 0 else 0) for k in range(120)]
+    network = Network(long, (*layers, Layer("out", "fc", 4, 2)))
+    devices = tuple(Device(f"{long}{j}", 10.0 ** (j + 3), 10.0 ** (j + 2), 10.0 ** (j + 1)) for j in range(9))
+    task = Task({long: network}, {long: {layers[0].name: {1: 0.0}}}, colluders=3)
+    return Instance(task, devices, (Device(long, 1e9, 1e9, 1e9),), (Request(0, long),), period_s=1e6)
+
+
+def test_long_names_and_deep_networks_stay_inside_the_picture() -> None:
+    env = toy_env(awkward_instance(), render_mode="rgb_array")
+    for _ in range(3):
+        check_picture(env.render())
+        play(env, 50)
+    env.step(-1)
+    check_picture(env.render())
+
+
+def test_a_colour_for_every_device() -> None:
+    for devices in (1, 12, 70, 300):
+        colours = drawing.device_colours(devices)
+        assert len(set(colours)) == devices + 1
+        assert colours[:12] == drawing.device_colours(12)[: min(devices, 12)] + colours[min(devices, 12) : 12]
+        assert all(0 <= channel <= 255 for colour in colours for channel in colour)
+
+
+@pytest.mark.parametrize("maps", [1, 2, 3, 8, 9, 16, 17, 64, 100, 128, 512, 2048])
+@pytest.mark.parametrize("area", [(640.0, 180.0), (850.0, 420.0)])
+def test_cells_fit_their_area(maps: int, area: tuple[float, float]) -> None:
+    columns, wide, high = grid(maps, *area, (96.0, 76.0))
+    assert columns * wide <= area[0] + 1e-9
+    assert -(-maps // columns) * high <= area[1] + 1e-9
+    assert min(wide, high) >= 4
+
+
+def test_shortened_text_fits() -> None:
+    for width in range(0, 120, 7):
+        text = drawing.fit("conv1 of a network", 11, width)
+        assert drawing.text_width(text, 11) <= width or text == ""
+    assert drawing.fit("conv1", 11, 200) == "conv1"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0"), (1.5e-3, "1.5"), (0.123456, "123"), (9.99951e-2, "100"), (2.5, "2500"), (1e-9, "<0.001")],
+)
+def test_milliseconds(seconds: float, text: str) -> None:
+    assert drawing.milliseconds(seconds) == text
+
+
+def test_other_numbers() -> None:
+    assert [drawing.quantity(value, "B") for value in (0, 999, 4608, 1e6, 2.5e9)] == [
+        "0 B",
+        "999 B",
+        "4.61 kB",
+        "1 MB",
+        "2.5 GB",
+    ]
+    assert [drawing.percent(value) for value in (0.0, 1e-6, 0.5, 1.0)] == ["0%", "<1%", "50%", "100%"]
+    assert [drawing.round_up(value) for value in (0.0, 0.3, 2.0, 7.0)] == [1.0, 0.5, 2.0, 10.0]
+
+
+def test_too_many_transfers_are_sampled_and_the_panel_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = DistPrivacyEnv("vgg-70", render_mode="rgb_array")
+    env.reset(seed=0)
+    play(env, 400)
+    texts: list[str] = []
+    write = drawing.Canvas.text
+    monkeypatch.setattr(
+        drawing.Canvas,
+        "text",
+        lambda self, x, y, text, *a, **k: (texts.append(text), write(self, x, y, text, *a, **k))[1],
+    )
+    snap: Snapshot = take_snapshot(env)
+    while np.count_nonzero(snap.sent) <= MOST_LINES:
+        play(env, 50)
+        snap = take_snapshot(env)
+        assert snap.status == PLACING
+    viewer.draw_snapshot(snap)
+    assert any(f"a sample of {MOST_LINES} of {np.count_nonzero(snap.sent)} lines" in text for text in texts)
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+def test_text_names_devices_and_latency() -> None:
+    env = gym.make("envs:offramp/DistPrivacy-v0", scenario="lenet-random", render_mode="ansi")
+    env.reset(seed=0)
+    play(env.unwrapped, 20)  # type: ignore[arg-type]
+    text = env.render()
+    assert isinstance(text, str)
+    snap = take_snapshot(env.unwrapped)  # type: ignore[arg-type]
+    assert all(slot.name in text for slot in snap.slots)
+    assert f"{drawing.milliseconds(snap.latency_s)} ms" in text
+    assert "\x1b" not in text
+    assert max(len(line) for line in text.splitlines()) <= viewer.TEXT_WIDTH
+    assert "\x1b" in viewer.to_text(env.unwrapped, colour=True)  # type: ignore[arg-type]
+
+
+def test_names_with_brackets_are_text_not_markup() -> None:
+    toy = toy_instance()
+    devices = (Device("[red]a[/red]", 1e6, 2e6, 1e5), *toy.devices[1:])
+    env = toy_env(Instance(toy.task, devices, toy.sources, toy.requests))
+    assert "[red]a[/red]" in viewer.to_text(env)
+
+
+# --- window ----------------------------------------------------------------------------------------------------------
+class FakePygame(SimpleNamespace):
+    """As much of pygame as the viewer uses; records what is shown."""
+
+    def __init__(self) -> None:
+        self.QUIT = 256
+        self.shown: list[tuple[int, int]] = []
+        self.events: list[SimpleNamespace] = []
+        self.windows = 0
+        self.open = False
+
+        def set_mode(size: tuple[int, int]) -> SimpleNamespace:
+            self.windows, self.open = self.windows + 1, True
+            return SimpleNamespace(blit=lambda surface, at: self.shown.append(surface))
+
+        super().__init__(
+            init=lambda: None,
+            quit=lambda: setattr(self, "open", False),
+            event=SimpleNamespace(get=lambda: [self.events.pop()] if self.events else []),
+            surfarray=SimpleNamespace(make_surface=lambda array: array.shape[:2]),
+            display=SimpleNamespace(
+                set_mode=set_mode, set_caption=lambda text: None, flip=lambda: None, quit=lambda: None
+            ),
+            time=SimpleNamespace(Clock=lambda: SimpleNamespace(tick=lambda fps: None)),
+        )
+
+
+def test_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakePygame()
+    monkeypatch.setitem(sys.modules, "pygame", fake)
+    env = DistPrivacyEnv("lenet-random", render_mode="human")
+    env.reset(seed=0)
+    play(env, 4)
+    height, width, _ = viewer.Viewer().draw(env).shape
+    assert fake.shown == [(width, height)] * 5
+    fake.events.append(SimpleNamespace(type=fake.QUIT))
+    play(env, 3)
+    assert (len(fake.shown), fake.windows, fake.open) == (5, 1, False)  # closed by the user: the episode goes on
+    env.close()
+    env.reset(seed=0)
+    assert (fake.windows, fake.open) == (2, True)
+    env.close()
+    assert not fake.open
+
+
+def test_window_without_pygame_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    env = DistPrivacyEnv("lenet-random", render_mode="human")
+    with pytest.raises(DependencyNotInstalled, match=r"offramp\[human\]"):
+        env.reset(seed=0)
+    env.close()
+
+
+# --- recorded episodes -----------------------------------------------------------------------------------------------
+def recorder(render_mode: str = "rgb_array", **options: Any) -> tuple[Any, Any]:
+    env = gym.make("envs:offramp/DistPrivacy-v0", render_mode=render_mode, **options)
+    mask = env.unwrapped.observation_layout["mask"]  # type: ignore[attr-defined]
+    return env, lambda observation: int(np.flatnonzero(observation[mask])[-1])
+
+
+def test_recording_and_gif_of_a_lenet_episode(tmp_path: Path) -> None:
+    env, act = recorder()
+    frames = record_episode(env, act, seed=0)
+    assert len(frames) == 58
+    assert take_snapshot(env.unwrapped).status == SERVED
+    path = tmp_path / "new" / "episode.gif"
+    save_gif(frames, path, fps=8)
+    assert [entry.name for entry in path.parent.iterdir()] == ["episode.gif"]
+    assert path.stat().st_size < 1_500_000
+    with Image.open(path) as film:
+        assert film.n_frames == len(frames)  # type: ignore[attr-defined]
+        assert film.info["loop"] == 0
+        durations = []
+        for index, frame in enumerate(frames):
+            film.seek(index)
+            durations.append(film.info["duration"])
+            shown = np.asarray(film.convert("RGB"), np.int16)
+            assert shown.shape == frame.shape
+            assert (shown[frame.min(axis=2) == 255] == 255).all()  # white stays white
+            assert np.abs(shown - frame).mean() < 2
+    assert durations == [120] * 57 + [LAST_FRAME_MS]
+
+
+def test_recording_is_thinned_evenly_and_keeps_first_and_last() -> None:
+    env, act = recorder()
+    full = record_episode(env, act, seed=4)
+    for most in (2, 5, 10, 57, 58):
+        thin = record_episode(env, act, seed=4, max_frames=most)
+        assert 2 <= len(thin) <= most
+        assert len(thin) > most // 2 - 1
+        assert (thin[0] == full[0]).all()
+        assert (thin[-1] == full[-1]).all()
+        found = [next(k for k, frame in enumerate(full) if (frame == picture).all()) for picture in thin]
+        gaps = np.diff(found[:-1])
+        assert len(set(gaps.tolist())) <= 1
+        assert found == sorted(set(found))
+
+
+def test_bad_recordings_are_refused() -> None:
+    env, act = recorder("ansi")
+    with pytest.raises(ValueError, match="render_mode is 'ansi', expected 'rgb_array'"):
+        record_episode(env, act, seed=0)
+    env, act = recorder()
+    with pytest.raises(ValueError, match="max_frames is 1"):
+        record_episode(env, act, seed=0, max_frames=1)
+
+
+def test_bad_films_are_refused_and_leave_the_old_file(tmp_path: Path) -> None:
+    frame = np.zeros((4, 6, 3), np.uint8)
+    path = tmp_path / "film.gif"
+    save_gif([frame], path)
+    old = path.read_bytes()
+    for frames, fps, message in (
+        ([], 8, "frames is empty"),
+        ([frame, frame[:3]], 8, "frame 1 is uint8 of shape"),
+        ([frame.astype(float)], 8, "frame 0 is float64"),
+        ([frame], 0, "fps is 0"),
+        ([frame], float("nan"), "fps is nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            save_gif(frames, path, fps)
+    with pytest.raises(OSError):
+        save_gif([frame], tmp_path)
+    assert path.read_bytes() == old
+    assert [entry.name for entry in tmp_path.iterdir()] == ["film.gif"]
+
+
+def test_frames_as_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (5, 7, 3), np.uint8) for _ in range(3)]
+    paths = save_frames(frames, tmp_path / "frames")
+    assert [path.name for path in paths] == ["frame-0000.png", "frame-0001.png", "frame-0002.png"]
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == [path.name for path in paths]
+    for frame, path in zip(frames, paths, strict=True):
+        assert (np.asarray(Image.open(path)) == frame).all()
+    with pytest.raises(ValueError, match="frames is empty"):
+        save_frames([], tmp_path)
