@@ -56,7 +56,7 @@ class Planner(Policy):
         """The planned device for the next map. Raises ``ValueError`` without ``env``."""
         if env is None:
             raise ValueError(f"policy {self.name} plans ahead, expected the environment: act(observation, env)")
-        core = env.unwrapped
+        core: Any = env.unwrapped
         row, place = core._row.copy(), core._place.copy()
         k, p = int(row[s.LAYER]), int(row[s.SEGMENT])
         table = core.simulator.tables.layers
@@ -106,7 +106,9 @@ class PerLayer(Planner):
         if key not in self._open:
             task = simulator.task
             free = Task(task.networks, {name: {} for name in task.networks})
-            self._open[key] = Simulator(free, simulator.max_devices, simulator.max_sources, simulator.max_requests, Options())
+            self._open[key] = Simulator(
+                free, simulator.max_devices, simulator.max_sources, simulator.max_requests, Options()
+            )
         return self._open[key]
 
     def place_request(self, simulator: Simulator, row: NDArray[np.float64], place: NDArray[np.int16]) -> None:

@@ -31,7 +31,12 @@ class Supervisor(BaseCallback):
     """
 
     def __init__(
-        self, config: TrainConfig, folder: RunFolder, curves: Curves, held_out: InstanceSet | None, greedy_latency_s: float
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        curves: Curves,
+        held_out: InstanceSet | None,
+        greedy_latency_s: float,
     ) -> None:
         super().__init__()
         self._config, self._folder, self._curves = config, folder, curves

@@ -58,7 +58,16 @@ def load_checkpoint(path: Path, model: MaskableDQN) -> dict[str, Any]:
         model.policy.load_state_dict(data["policy"])
         model.policy.optimizer.load_state_dict(data["optimizer"])
         model.set_training_state(data["training"])
-    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, AttributeError, pickle.UnpicklingError) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        OSError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"checkpoint {path} cannot be read ({first}), expected a file that agents.train has written; without it the run "

@@ -43,7 +43,8 @@ class Curves:
         self._folder = folder
         self._rows: list[dict[str, float]] = []
         self._timing: list[dict[str, float]] = []
-        self._tensorboard, self._writer = tensorboard, None
+        self._tensorboard = tensorboard
+        self._writer: Any = None
 
     def add(self, row: dict[str, float], timing: dict[str, float]) -> None:
         """Append one row to each file and to TensorBoard."""
@@ -83,7 +84,7 @@ class Curves:
     def close(self) -> None:
         """Close the TensorBoard file."""
         if self._writer is not None:
-            self._writer.close()  # type: ignore[unreachable]
+            self._writer.close()
             self._writer = None
 
 

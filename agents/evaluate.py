@@ -30,7 +30,9 @@ def instances_of(config: EvaluateConfig, world: DistPrivacyConfig) -> tuple[Any,
     if isinstance(generator, InstanceList):
         count = len(generator.instances)
         return InstanceSet.of(generator, generator.instances), f"{name}, {count} instance{'s' if count > 1 else ''}"
-    return InstanceSet.draw(generator, config.instances, config.seed), f"{name}, SSIM {ssim:g}, {config.instances} instances"
+    return InstanceSet.draw(
+        generator, config.instances, config.seed
+    ), f"{name}, SSIM {ssim:g}, {config.instances} instances"
 
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
@@ -51,7 +53,9 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     policies = [load(path) for path in config.run] + [baseline(name, config.seed) for name in config.baselines]
     names = [policy.name for policy in policies]
     if len(set(names)) < len(names):
-        raise UserError(f"run and baselines name {next(n for n in names if names.count(n) > 1)} twice, expected distinct ones")
+        raise UserError(
+            f"run and baselines name {next(n for n in names if names.count(n) > 1)} twice, expected distinct ones"
+        )
     instances, title = instances_of(config, world)
     scores = score_all(policies, instances, title)
     result = scores.to_dict()

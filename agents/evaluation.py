@@ -179,7 +179,9 @@ class _Record:
         return Outcome(self.name, self.respects, self.latency, self.requests, self.shared, none, per_request, solutions)
 
 
-def _next(simulator: Simulator, row: NDArray[np.float64], place: NDArray[np.int16], record: _Record, index: int) -> bool:
+def _next(
+    simulator: Simulator, row: NDArray[np.float64], place: NDArray[np.int16], record: _Record, index: int
+) -> bool:
     """Go to the next decision of the period, booking requests without one on the way; False at the end."""
     from envs.distprivacy.episode import begin_request
 

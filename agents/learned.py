@@ -75,12 +75,16 @@ def policy_of(model: MaskableDQN, config: TrainConfig, name: str | None = None) 
 def load_model(path: str | os.PathLike[str], device: str = "auto") -> MaskableDQN:
     """The model in a ``.zip`` of a run folder. Raises ``UserError`` when it cannot be read."""
     if not Path(path).is_file():
-        raise UserError(f"model {path} does not exist, expected the best_model.zip of a run that has been evaluated once")
+        raise UserError(
+            f"model {path} does not exist, expected the best_model.zip of a run that has been evaluated once"
+        )
     try:
-        return cast(MaskableDQN, MaskableDQN.load(path, device=device))
+        return MaskableDQN.load(Path(path), device=device)
     except (zipfile.BadZipFile, ValueError, KeyError, RuntimeError, EOFError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"model {path} cannot be read ({first}), expected a file that agents.train has written") from error
+        raise UserError(
+            f"model {path} cannot be read ({first}), expected a file that agents.train has written"
+        ) from error
 
 
 def load(run: str | os.PathLike[str], device: str = "auto") -> LearnedPolicy:
@@ -91,5 +95,3 @@ def load(run: str | os.PathLike[str], device: str = "auto") -> LearnedPolicy:
     folder = RunFolder.open(run)
     model = load_model(folder.best_model, device)
     return policy_of(model, folder.config, f"{folder.config.agent.name} ({folder.path.name})")
-
-

@@ -229,9 +229,14 @@ def per_layer_request(row: Row, place: Place, d: Dims, table: Table, nets: Table
     for layer in range(1, count - 1):
         for a in range(n if layer > 1 else 1):
             for b in range(n):
-                if table[first + layer, t.WEIGHT] * table[first + layer, t.SEGMENTS] > row[d[s.O_MEMORY] + np.uint64(kinds[b])]:
+                if (
+                    table[first + layer, t.WEIGHT] * table[first + layer, t.SEGMENTS]
+                    > row[d[s.O_MEMORY] + np.uint64(kinds[b])]
+                ):
                     continue
-                seconds = _pair_latency(row, trial, trial_place, d, table, first + layer, kinds[a] if layer > 1 else -1, kinds[b])
+                seconds = _pair_latency(
+                    row, trial, trial_place, d, table, first + layer, kinds[a] if layer > 1 else -1, kinds[b]
+                )
                 if layer == count - 2:
                     seconds += trial[s.LATENCY_PENDING]
                 total = seconds + (cost[layer - 1, a] if layer > 1 else 0.0)
@@ -257,7 +262,9 @@ def per_layer_request(row: Row, place: Place, d: Dims, table: Table, nets: Table
 
 
 @kernel
-def _layer_by_layer(row: Row, place: Place, d: Dims, table: Table, first: int, count: int, kinds: NDArray[np.int64]) -> None:
+def _layer_by_layer(
+    row: Row, place: Place, d: Dims, table: Table, first: int, count: int, kinds: NDArray[np.int64]
+) -> None:
     """Where the best chain breaks a budget: each layer in turn on the fastest device that still has room for all of it."""
     source = int(d[s.DEVICES])
     trial, trial_place = row.copy(), place.copy()

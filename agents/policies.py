@@ -7,7 +7,7 @@ with 70.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
@@ -45,10 +45,14 @@ class DeviceQNetwork(BasePolicy):
         self.hidden = hidden
         self.own = nn.Linear(N_DEVICE, hidden)
         self.request = nn.Linear(len(_USED_REQUEST), hidden)
-        self.embed = nn.Sequential(*[m for _ in range(layers - 1) for m in (nn.ReLU(), nn.Linear(hidden, hidden))], nn.ReLU())
+        self.embed = nn.Sequential(
+            *[m for _ in range(layers - 1) for m in (nn.ReLU(), nn.Linear(hidden, hidden))], nn.ReLU()
+        )
         self.context = nn.Linear(2 * hidden, hidden)
         self.again = nn.Linear(hidden, hidden)
-        self.head = nn.Sequential(*[m for _ in range(layers - 1) for m in (nn.ReLU(), nn.Linear(hidden, hidden))], nn.ReLU())
+        self.head = nn.Sequential(
+            *[m for _ in range(layers - 1) for m in (nn.ReLU(), nn.Linear(hidden, hidden))], nn.ReLU()
+        )
         self.value = nn.Linear(hidden, 1)
         nn.init.zeros_(self.value.weight)
         nn.init.zeros_(self.value.bias)
@@ -67,10 +71,10 @@ class DeviceQNetwork(BasePolicy):
         most = (h * present).amax(1)
         context = self.context(th.cat([mean, most], dim=1))
         out = self.value(self.head(self.again(h) + context[:, None]))[..., 0]
-        return out - increase
+        return cast(th.Tensor, out - increase)
 
     def _predict(self, observation: Any, deterministic: bool = True) -> th.Tensor:
-        return self(observation).argmax(dim=1)
+        return cast(th.Tensor, self(observation).argmax(dim=1))
 
 
 class DevicePolicy(MaskedDQNPolicy):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from agents.evaluation import InstanceSet, Outcome, evaluate
@@ -41,7 +42,9 @@ class Scores:
                     "latency_s": outcome.mean_latency_s,
                     "latency_interval_s": [low, high],
                     "latency_common_s": self.common_s.get(outcome.policy),
-                    "worst_latency_s": float(np.nanmax(outcome.latency_s)) if np.isfinite(outcome.latency_s).any() else None,
+                    "worst_latency_s": float(np.nanmax(outcome.latency_s))
+                    if np.isfinite(outcome.latency_s).any()
+                    else None,
                     "requests": int(outcome.requests.sum()),
                     "rejected": outcome.rejected,
                     "rejection_rate": outcome.rejection_rate,
@@ -54,11 +57,20 @@ class Scores:
 
     def table(self) -> Table:
         """A rich table, best policies first: fewest rejections, then lowest latency; rule-breakers last."""
-        table = Table(title=self.title, caption=_CAPTION, padding=(0, 1), box=box.SIMPLE_HEAD, caption_justify="left", title_justify="left")
+        table = Table(
+            title=self.title,
+            caption=_CAPTION,
+            padding=(0, 1),
+            box=box.SIMPLE_HEAD,
+            caption_justify="left",
+            title_justify="left",
+        )
         heads = ("policy", "latency ms", "+-", "vs greedy", "rejected", "violated", "shared kB", "decide ms")
         for name in heads:
             left = name == "policy"
-            table.add_column(name, justify="left" if left else "right", no_wrap=not left, overflow="fold" if left else "ellipsis")
+            table.add_column(
+                name, justify="left" if left else "right", no_wrap=not left, overflow="fold" if left else "ellipsis"
+            )
         greedy = self.common_s.get("greedy")
         order = sorted(self.outcomes, key=lambda o: (not o.respects_privacy, o.rejected, o.mean_latency_s))
         for outcome in order:
@@ -99,14 +111,23 @@ def interval(latency_s: NDArray[np.float64], seed: int = 0) -> tuple[float, floa
     return float(low), float(high)
 
 
+def _show(bar: Progress, task: TaskID, done: int) -> None:
+    bar.update(task, completed=done)
+
+
 def score_all(policies: Sequence[Any], instances: InstanceSet, title: str, *, progress: bool = True) -> Scores:
     """Evaluate every policy on ``instances``; a progress bar on standard error with ``progress``."""
-    columns = (TextColumn("[bold]evaluating {task.description}"), BarColumn(), TextColumn("{task.completed}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("[bold]evaluating {task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}"),
+        TimeElapsedColumn(),
+    )
     outcomes = []
     with Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not progress) as bar:
         for policy in policies:
             task = bar.add_task(policy.name, total=len(instances))
-            outcomes.append(evaluate(policy, instances, progress=lambda done, task=task: bar.update(task, completed=done)))
+            outcomes.append(evaluate(policy, instances, progress=partial(_show, bar, task)))
             bar.remove_task(task)
     scores = Scores(title, outcomes)
     everyone = np.logical_and.reduce([np.isfinite(outcome.latency_s) for outcome in outcomes])

@@ -44,7 +44,9 @@ def make_agent(config: TrainConfig, env: SB3VecEnv) -> MaskableDQN:
     """A fresh agent. Raises ``UserError`` where agent and environment do not fit together."""
     agent, world = cast(DqnConfig, config.agent), cast(DistPrivacyConfig, config.env)
     if agent.policy == "device" and world.observation != "full":
-        raise UserError(f"agent.policy is device and env.observation is {world.observation}, expected full or agent.policy=mlp")
+        raise UserError(
+            f"agent.policy is device and env.observation is {world.observation}, expected full or agent.policy=mlp"
+        )
     if agent.masked and world.observation != "full":
         raise UserError(f"agent.masked is true and env.observation is {world.observation}, which carries no mask")
     if agent.policy == "device":

@@ -126,7 +126,11 @@ def limits(network: Network, task: Task) -> list[int | str | None]:
     names = [layer.name for layer in network.layers]
     split = None
     for k, layer in enumerate(network.layers):
-        if layer.name in table and layer.outputs in table[layer.name] and within(table[layer.name][layer.outputs], task):
+        if (
+            layer.name in table
+            and layer.outputs in table[layer.name]
+            and within(table[layer.name][layer.outputs], task)
+        ):
             split = k
             break
     result: list[int | str | None] = []
@@ -230,7 +234,11 @@ def evaluate(instance: Instance, solution: Solution) -> Outcome:
         checks = (
             ("memory", result.memory[i], device.memory_bytes),
             ("compute", result.compute[i], device.mults_per_s * instance.period_s if compute is None else compute),
-            ("bandwidth", result.bandwidth[i], device.rate_bytes_per_s * instance.period_s if bandwidth is None else bandwidth),
+            (
+                "bandwidth",
+                result.bandwidth[i],
+                device.rate_bytes_per_s * instance.period_s if bandwidth is None else bandwidth,
+            ),
         )
         for kind, used_up, budget in checks:
             if used_up > budget * (1 + 1e-9):
@@ -248,4 +256,6 @@ def placements(instance: Instance, index: int) -> Iterator[RequestSolution]:
         choices += [(-1,) if bounds[k] == "source" else range(len(instance.devices))] * segments(layer)
     for chosen in itertools.product(*choices):
         entries = iter(chosen)
-        yield RequestSolution(False, None, {layer.name: tuple(itertools.islice(entries, segments(layer))) for layer in inner})
+        yield RequestSolution(
+            False, None, {layer.name: tuple(itertools.islice(entries, segments(layer))) for layer in inner}
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import reference
@@ -16,27 +15,31 @@ SSIM_VALUES = (None, 0.0, 0.2, 0.4, 0.41, 0.42, 0.6, 0.61, 0.8, 0.81, 1.0)
 
 
 @st.composite
-def networks(draw: st.DrawFn, name: str = "net", layers_from: int = 2, layers_to: int = 7, most_maps: int = 4) -> Network:
-    """A valid chain of conv, act, pool and fc layers; ``layers_from`` to ``layers_to`` layers, 1 to ``most_maps`` maps."""
-    count = draw(st.integers(layers_from, layers_to))
-    maps, pixels, units = draw(st.integers(1, most_maps)), draw(st.sampled_from((1, 4, 9, 36))), 0
+def networks(draw: st.DrawFn, name: str = "net", most_layers: int = 7, most_segments: int | None = None) -> Network:
+    """A valid chain of 2 or more conv, act, pool and fc layers with 1 to 4 maps, cut off where the segments run out."""
+    count = draw(st.integers(2, most_layers))
+    maps, pixels, units = draw(st.integers(1, 4)), draw(st.sampled_from((1, 4, 9, 36))), 0
+    left = 10**6 if most_segments is None else most_segments
     layers: list[Layer] = []
     for k in range(count):
         kinds = ("fc",) if units else ("conv", "conv", "conv", "act", "pool") + (("fc",) if k else ())
         kind = draw(st.sampled_from(kinds))
         label = f"{kind}-{k}"
+        smaller = [p for p in (1, 4, 9, 36) if p <= pixels]
+        left -= reference.segments(Layer(label, kind, maps, maps, 1, 1)) if k else 0
         if kind == "fc":
             outputs = draw(st.integers(1, 6))
             layers.append(Layer(label, "fc", units or maps * pixels, outputs))
             units = outputs
         elif kind == "conv":
-            outputs = draw(st.integers(1, most_maps))
-            pixels = draw(st.sampled_from([p for p in (1, 4, 9, 36) if p <= pixels]))
+            outputs, pixels = draw(st.integers(1, 4)), draw(st.sampled_from(smaller))
             layers.append(Layer(label, "conv", maps, outputs, pixels, draw(st.sampled_from((1, 9, 25)))))
             maps = outputs
         else:
-            pixels = draw(st.sampled_from([p for p in (1, 4, 9, 36) if p <= pixels])) if kind == "pool" else pixels
+            pixels = draw(st.sampled_from(smaller)) if kind == "pool" else pixels
             layers.append(Layer(label, kind, maps, maps, pixels))
+        if left < 0:  # this layer is the last, which the source runs
+            break
     return Network(name, tuple(layers))
 
 
@@ -48,7 +51,9 @@ def privacy_tables(draw: st.DrawFn, network: Network) -> dict[str, dict[int, flo
         if draw(st.integers(0, 2)) == 0:
             counts = draw(st.sets(st.integers(1, layer.outputs), min_size=1))
             if draw(st.booleans()):
-                values = sorted(draw(st.lists(st.sampled_from(SSIM_VALUES[1:]), min_size=len(counts), max_size=len(counts))))
+                values = sorted(
+                    draw(st.lists(st.sampled_from(SSIM_VALUES[1:]), min_size=len(counts), max_size=len(counts)))
+                )
             else:
                 values = draw(st.lists(st.sampled_from(SSIM_VALUES), min_size=len(counts), max_size=len(counts)))
             table[layer.name] = dict(zip(sorted(counts), values, strict=True))
@@ -61,12 +66,10 @@ def has_hole(network: Network, task: Task) -> bool:
 
 
 @st.composite
-def tasks(
-    draw: st.DrawFn, most_networks: int = 2, layers_from: int = 2, layers_to: int = 7, most_maps: int = 4, scope: str | None = None
-) -> Task:
+def tasks(draw: st.DrawFn, most_networks: int = 2, most_segments: int | None = None, scope: str | None = None) -> Task:
     """One or more networks with their tables, a target, a scope and up to two colluders."""
     names = [f"net-{n}" for n in range(draw(st.integers(1, most_networks)))]
-    nets = {name: draw(networks(name, layers_from, layers_to, most_maps)) for name in names}
+    nets = {name: draw(networks(name, most_segments=most_segments)) for name in names}
     task = Task(
         nets,
         {name: draw(privacy_tables(net)) for name, net in nets.items()},
@@ -95,7 +98,8 @@ def devices(draw: st.DrawFn, name: str, task: Task, *, tight: bool) -> Device:
     memory, compute, sent = _demand(task)
 
     def budget(demand: int) -> float:
-        return float(draw(st.integers(0, demand))) if tight and draw(st.booleans()) else 1e12
+        most = draw(st.sampled_from((demand, demand // 2)))
+        return float(draw(st.integers(0, most))) if tight and draw(st.integers(0, 2)) > 0 else 1e12
 
     speed = draw(st.sampled_from((1.0, 3.0, 10 / 3, 50.0, 700.0))) * draw(st.integers(1, 9))
     rate = draw(st.sampled_from((1.0, 7.0, 20 / 3, 90.0))) * draw(st.integers(1, 9))
@@ -117,19 +121,12 @@ def instances(draw: st.DrawFn, most_devices: int = 4, most_requests: int = 3) ->
 
 
 @st.composite
-def tiny_instances(draw: st.DrawFn, most_placements: int = 300, scope: str | None = None, colluders: int | None = None) -> Instance:
-    """One request with so few segments and devices that all its placements can be listed."""
-    task = draw(tasks(1, 3, 7, 4, scope))
-    if colluders is not None:
-        task = Task(task.networks, task.privacy, task.ssim, task.tolerance, task.privacy_scope, colluders)
-    network = task.networks["net-0"]
-    bounds = reference.limits(network, task)
-    free = sum(reference.segments(layer) for layer, bound in zip(network.layers, bounds, strict=True) if bound != "source")
-    most = max(1, min(4, int(most_placements ** (1 / free)))) if free else 2
-    if math.prod([most] * free) > most_placements:
-        most = 1
-    fleet = [draw(devices(f"device-{j}", task, tight=True)) for j in range(most)]
-    source = draw(devices("source", task, tight=draw(st.integers(0, 7)) == 0))
+def tiny_instances(draw: st.DrawFn, scope: str | None = None, *, tight: bool = True) -> Instance:
+    """One request with so few segments and devices that all its placements can be listed: at most 729."""
+    most = draw(st.integers(2, 4))
+    task = draw(tasks(1, {2: 9, 3: 6, 4: 4}[most], scope))
+    fleet = [draw(devices(f"device-{j}", task, tight=tight)) for j in range(most)]
+    source = draw(devices("source", task, tight=tight and draw(st.integers(0, 7)) == 0))
     return Instance(task, tuple(fleet), (source,), (Request(0, "net-0"),))
 
 

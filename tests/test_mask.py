@@ -8,7 +8,6 @@ import numpy as np
 import reference
 import strategies
 from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from test_physics import close, examples, upper_bound
 
@@ -26,7 +25,9 @@ class Tree:
     """All that the mask lets happen to the one request of an instance."""
 
     reached: dict[Placement, float] = field(default_factory=dict)  # complete placement -> latency, seconds
-    traps: list[tuple[int, int]] = field(default_factory=list)  # dead ends inside a layer that was begun: layer, segment
+    traps: list[tuple[int, int]] = field(
+        default_factory=list
+    )  # dead ends inside a layer that was begun: layer, segment
     dead_ends: int = 0  # dead ends on the way into a layer
 
 
@@ -80,6 +81,6 @@ def test_the_mask_allows_the_valid_placements_and_no_other(instance: Instance) -
 
 
 @examples(150)
-@given(strategies.tiny_instances(scope="layer"))
+@given(strategies.tiny_instances("layer"))
 def test_a_layer_begun_can_be_completed(instance: Instance) -> None:
     assert explore(instance).traps == []

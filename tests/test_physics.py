@@ -13,13 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from envs.distprivacy import state as s
-from envs.distprivacy import tables as t
-from envs.distprivacy.dynamics import latency_so_far
-from envs.distprivacy.networks import NETWORKS
 from envs.distprivacy.placement import placement_of
-from envs.distprivacy.privacy import layer_limits, published_tables
 from envs.distprivacy.replay import replay
-from envs.distprivacy.scenarios import paper_task, scenario
 from envs.distprivacy.simulator import Options, Simulator
 from envs.distprivacy.types import Device, Instance, Layer, Network, Request, RequestSolution, Solution, Task
 
@@ -31,7 +26,11 @@ def examples(count: int) -> settings:
     """Hypothesis settings for ``count`` examples."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     return settings(
-        max_examples=count * max(FUZZ, 1), deadline=None, derandomize=FUZZ == 0, database=None, suppress_health_check=slow
+        max_examples=count * max(FUZZ, 1),
+        deadline=None,
+        derandomize=FUZZ == 0,
+        database=None,
+        suppress_health_check=slow,
     )
 
 
@@ -50,7 +49,9 @@ def assert_same_report(instance: Instance, solution: Solution) -> None:
     found = sorted((v.kind, v.request, v.layer, v.device, v.amount) for v in report.violations if v.request is not None)
     assert found == sorted(entry for entry in expected.violations if entry[1] is not None)
     period = sorted((v.kind, v.device, v.amount) for v in report.violations if v.request is None)
-    wanted = sorted((kind, device, amount) for kind, request, _, device, amount in expected.violations if request is None)
+    wanted = sorted(
+        (kind, device, amount) for kind, request, _, device, amount in expected.violations if request is None
+    )
     assert [entry[:2] for entry in period] == [entry[:2] for entry in wanted]
     assert [entry[2] for entry in period] == pytest.approx([entry[2] for entry in wanted], rel=1e-9)
 
@@ -101,7 +102,13 @@ class Player:
     """
 
     def __init__(
-        self, instance: Instance, options: Options, seed: int, invalid: float = 0.0, slots: int = 0, absent: frozenset[int] = frozenset()
+        self,
+        instance: Instance,
+        options: Options,
+        seed: int,
+        invalid: float = 0.0,
+        slots: int = 0,
+        absent: frozenset[int] = frozenset(),
     ) -> None:
         present = tuple(device for j, device in enumerate(instance.devices) if j not in absent)
         self.instance = Instance(instance.task, present, instance.sources, instance.requests, instance.period_s)
@@ -170,7 +177,9 @@ def players(draw: st.DrawFn, episode: str, share: float = 0.0) -> Player:
 
 @examples(300)
 @given(st.data(), st.sampled_from(("request", "layer")), st.sampled_from((0.0, 0.0, 0.1)))
-def test_masked_episodes_break_nothing_and_return_minus_the_latency(data: st.DataObject, episode: str, share: float) -> None:
+def test_masked_episodes_break_nothing_and_return_minus_the_latency(
+    data: st.DataObject, episode: str, share: float
+) -> None:
     player = data.draw(players(episode, share))
     outcome = reference.evaluate(player.instance, player.solution())
     assert outcome.violations == []
@@ -228,7 +237,12 @@ def test_a_period_episode_returns_minus_all_its_latencies(data: st.DataObject) -
 
 def test_a_rejected_request_leaves_its_budgets_to_the_next() -> None:
     """Budgets of one request exactly: the second is served only where the first was rejected."""
-    layers = (Layer("conv", "conv", 1, 2, 4, 9), Layer("relu", "act", 2, 2, 4), Layer("deep", "conv", 2, 3, 4, 9), Layer("fc", "fc", 12, 2))
+    layers = (
+        Layer("conv", "conv", 1, 2, 4, 9),
+        Layer("relu", "act", 2, 2, 4),
+        Layer("deep", "conv", 2, 3, 4, 9),
+        Layer("fc", "fc", 12, 2),
+    )
     task = Task({"net": Network("net", layers)}, {"net": {}})
     device = Device("device", 2 * 4 * 9 * 3, 100.0, 100.0, 2 * 9 * 3 * 4, 2 * 16 + 3 * 16)
     source = Device("source", 1e6, 100.0, 100.0, 1e6, 1e6)

@@ -374,6 +374,8 @@ def test_recording_and_gif_of_a_lenet_episode(tmp_path: Path) -> None:
         for index, frame in enumerate(frames):
             film.seek(index)
             durations.append(film.info["duration"])
+            if index not in (0, 20, 57):
+                continue
             shown = np.asarray(film.convert("RGB"), np.int16)
             assert shown.shape == frame.shape
             assert (shown[frame.min(axis=2) == 255] == 255).all()  # white stays white
@@ -384,7 +386,7 @@ def test_recording_and_gif_of_a_lenet_episode(tmp_path: Path) -> None:
 def test_recording_is_thinned_evenly_and_keeps_first_and_last() -> None:
     env, act = recorder()
     full = record_episode(env, act, seed=4)
-    for most in (2, 5, 10, 57, 58):
+    for most in (2, 9, 57):
         thin = record_episode(env, act, seed=4, max_frames=most)
         assert 2 <= len(thin) <= most
         assert len(thin) > most // 2 - 1

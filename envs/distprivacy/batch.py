@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 
 from envs._jit import kernel
 from envs.distprivacy import state as s
-from envs.distprivacy.dynamics import Dims, Place, Row, Table, begin_period, finish_request, latency_so_far, survey_increase
+from envs.distprivacy.dynamics import (
+    Dims,
+    Place,
+    Row,
+    Table,
+    begin_period,
+    finish_request,
+    latency_so_far,
+    survey_increase,
+)
 from envs.distprivacy.episode import IDLE, next_request, set_period_scale, step
 from envs.distprivacy.observation import observe
 
@@ -15,7 +24,16 @@ Observation = NDArray[np.float32]
 Mask = NDArray[np.int8]
 
 # Columns of what is kept of a finished episode.
-(FINAL_LATENCY, FINAL_REJECTED, FINAL_BYTES, FINAL_INVALID, FINAL_SERVED, FINAL_REJECTIONS, FINAL_SUM, FINAL_REQUEST) = range(8)
+(
+    FINAL_LATENCY,
+    FINAL_REJECTED,
+    FINAL_BYTES,
+    FINAL_INVALID,
+    FINAL_SERVED,
+    FINAL_REJECTIONS,
+    FINAL_SUM,
+    FINAL_REQUEST,
+) = range(8)
 N_FINAL = 8
 
 

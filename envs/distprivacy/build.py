@@ -38,7 +38,12 @@ def as_generator(
         path = Path(scenario)
         return InstanceList(load_instances(path) if path.suffix == ".jsonl" else [load_instance(path)])
     return named_scenario(
-        scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests,
+        scenario,
+        ssim=ssim,
+        privacy_scope=privacy_scope,
+        colluders=colluders,
+        churn=churn,
+        requests=requests,
         absent=absent,
     )
 
@@ -50,7 +55,9 @@ def make_simulator(generator: Generator, options: Options, max_devices: int | No
     """
     slots = generator.max_devices if max_devices is None else max_devices
     if slots < generator.max_devices:
-        raise ValueError(f"max_devices is {slots}, expected at least the {generator.max_devices} devices of the scenario")
+        raise ValueError(
+            f"max_devices is {slots}, expected at least the {generator.max_devices} devices of the scenario"
+        )
     return Simulator(generator.task, slots, generator.max_sources, generator.max_requests, options)
 
 

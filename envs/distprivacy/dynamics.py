@@ -105,14 +105,25 @@ def load_request(row: Row, d: Dims, nets: Table, request: int) -> None:
     row[d[s.O_SAVED] : d[s.O_SAVED] + 3 * slots] = row[d[s.O_USED_MEMORY] : d[s.O_USED_MEMORY] + 3 * slots]
     row[s.REQUEST], row[s.NETWORK] = request, net
     row[s.LAYER] = nets[net, t.START] - 1.0
-    for scalar in (s.SEGMENT, s.LATENCY_DONE, s.LATENCY_FIRST, s.LATENCY_LAYER, s.LATENCY_PENDING, s.BYTES, s.TOLLED_BYTES, s.PAID):
+    for scalar in (
+        s.SEGMENT,
+        s.LATENCY_DONE,
+        s.LATENCY_FIRST,
+        s.LATENCY_LAYER,
+        s.LATENCY_PENDING,
+        s.BYTES,
+        s.TOLLED_BYTES,
+        s.PAID,
+    ):
         row[scalar] = 0.0
     for quantity, log in ((s.O_SPEED, s.O_LOG_SPEED), (s.O_RATE, s.O_LOG_RATE)):
         center = row[s.SPEED_CENTER] if quantity == s.O_SPEED else row[s.RATE_CENTER]
         row[d[log] + devices] = np.log(row[d[quantity] + devices] / center) if center > 0.0 else 0.0
     row[s.SCALE] = request_scale(row, d, nets, request)
     # an even split of the bytes over the links of the whole fleet would take 1 / (count * rate) seconds a byte
-    row[s.BYTE_PRICE] = nets[net, t.PRICE] / (row[s.DEVICE_COUNT] * row[s.RATE_CENTER]) if row[s.DEVICE_COUNT] > 0.0 else 0.0
+    row[s.BYTE_PRICE] = (
+        nets[net, t.PRICE] / (row[s.DEVICE_COUNT] * row[s.RATE_CENTER]) if row[s.DEVICE_COUNT] > 0.0 else 0.0
+    )
     slowest_speed, slowest_rate = row[source], row[source + 1]
     for j in range(devices):
         if row[d[s.O_PRESENT] + j] > 0.0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -56,8 +56,8 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
 
     ## Arguments
     ``scenario``: a name of ``scenarios.SCENARIOS``, a ``Generator``, an ``Instance`` or the path of an instance file.
-    ``ssim``, ``privacy_scope``, ``colluders``, ``churn``, ``requests``, ``absent``: for named scenarios. ``max_devices``: more slots
-    than the scenario needs. ``episode``, ``reward``, ``observation``, ``granularity``, ``inherit``, ``sigma``, ``beta``,
+    ``ssim``, ``privacy_scope``, ``colluders``, ``churn``, ``requests``, ``absent``: for named scenarios.
+    ``max_devices``: more slots than the scenario needs. ``episode``, ``reward``, ``observation``, ``granularity``, ``inherit``, ``sigma``, ``beta``,
     ``traffic_price``: see ``simulator.Options``. ``render_mode``: rgb_array, human or ansi.
 
     ## Reference
@@ -74,7 +74,7 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
     v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}
+    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}
 
     def __init__(
         self,
@@ -98,7 +98,12 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
         render_mode: str | None = None,
     ) -> None:
         self.generator = as_generator(
-            scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests,
+            scenario,
+            ssim=ssim,
+            privacy_scope=privacy_scope,
+            colluders=colluders,
+            churn=churn,
+            requests=requests,
             absent=absent,
         )
         options = Options(episode, reward, observation, granularity, inherit, sigma, beta, traffic_price)
@@ -106,7 +111,9 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
         self.observation_space, self.action_space = make_spaces(self.simulator)  # type: ignore[assignment]
         self.observation_layout = self.simulator.observation_layout
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode is {render_mode!r}, expected one of {', '.join(self.metadata['render_modes'])}")
+            raise ValueError(
+                f"render_mode is {render_mode!r}, expected one of {', '.join(self.metadata['render_modes'])}"
+            )
         self.render_mode = render_mode
         rows, places = self.simulator.new_state(1)
         self._row, self._place = rows[0], places[0]
@@ -124,7 +131,9 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
         warm_up()
 
     # --- Gymnasium ---------------------------------------------------------------------------------------------------
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[ObsType, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
         """Go to the next request, or begin a new period; see the class. Raises ``ValueError`` for bad options."""
         super().reset(seed=seed)
         if self._supply is None or seed is not None:
@@ -219,7 +228,9 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
         if "absent" in options:
             absent = np.unique(np.asarray(list(options["absent"]), np.int64))
             if len(absent) and not (absent[0] >= 0 and absent[-1] < self.simulator.max_devices):
-                raise ValueError(f"absent is {options['absent']!r}, expected device indices in 0..{self.simulator.max_devices - 1}")
+                raise ValueError(
+                    f"absent is {options['absent']!r}, expected device indices in 0..{self.simulator.max_devices - 1}"
+                )
             self._supply.absent = absent
             self._next_head, self._begun = BLOCK, False
         given = options.get("instance")

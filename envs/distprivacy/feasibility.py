@@ -22,7 +22,7 @@ _EXACT = 1.0 + BUDGET_TOLERANCE
 
 @kernel
 def fits(budget: float, used: float, unit: float) -> float:
-    """How many units still fit a budget: floor((budget (1 + 1e-9) - used) / unit); a large number where a unit costs nothing."""
+    """Units that still fit a budget: floor((budget (1 + 1e-9) - used) / unit); a large number where a unit costs nothing."""
     if unit <= 0.0:
         return _MANY
     return max(0.0, np.floor((budget * _EXACT - used) / unit))  # type: ignore[no-any-return]

@@ -20,7 +20,21 @@ from envs.distprivacy.simulator import Simulator
 from envs.distprivacy.types import Device, Instance, Layer, Network, Request, Task
 
 # Numbers that the compiled sampler reads.
-(RANDOM_FLEET, LEAST, MOST, SPEED_LOW, SPEED_HIGH, RATE_LOW, RATE_HIGH, MEMORY, PERIOD, CHURN, LEAST_PRESENT, SHUFFLE, ABSENT) = range(13)
+(
+    RANDOM_FLEET,
+    LEAST,
+    MOST,
+    SPEED_LOW,
+    SPEED_HIGH,
+    RATE_LOW,
+    RATE_HIGH,
+    MEMORY,
+    PERIOD,
+    CHURN,
+    LEAST_PRESENT,
+    SHUFFLE,
+    ABSENT,
+) = range(13)
 N_SPEC = 13
 
 
@@ -106,7 +120,9 @@ class FleetGenerator(Generator):
         if not networks or not sources:
             raise ValueError("a generator needs at least one source and one request")
         if sum(name in once_per_source for name in networks) > len(sources):
-            raise ValueError(f"more requests for {', '.join(sorted(once_per_source))} than the {len(sources)} sources allow")
+            raise ValueError(
+                f"more requests for {', '.join(sorted(once_per_source))} than the {len(sources)} sources allow"
+            )
         self.task, self.sources, self.networks, self.period_s = task, tuple(sources), tuple(networks), period_s
         self.fleet = fleet if isinstance(fleet, RandomFleet) else tuple(fleet)
         self.max_devices = fleet.devices[1] if isinstance(fleet, RandomFleet) else len(self.fleet)  # type: ignore[arg-type]
@@ -173,7 +189,9 @@ class InstanceList(Generator):
         self.task = instances[0].task
         for index, instance in enumerate(instances):
             if instance.task != self.task:
-                raise ValueError(f"instance {index} has other networks or privacy limits than instance 0, expected one task")
+                raise ValueError(
+                    f"instance {index} has other networks or privacy limits than instance 0, expected one task"
+                )
         self.max_devices = max(len(instance.devices) for instance in instances)
         self.max_sources = max(len(instance.sources) for instance in instances)
         self.max_requests = max(len(instance.requests) for instance in instances)
@@ -233,7 +251,9 @@ def sample_into(head: Row, template: Row, d: Dims, spec: Row, apart: NDArray[np.
         for j in range(devices):
             left += head[d[s.O_PRESENT] + np.uint64(j)]
         for j in range(devices):
-            leaves = head[d[s.O_PRESENT] + np.uint64(j)] > 0.0 and left > spec[LEAST_PRESENT] and u[at + j] < spec[CHURN]
+            leaves = (
+                head[d[s.O_PRESENT] + np.uint64(j)] > 0.0 and left > spec[LEAST_PRESENT] and u[at + j] < spec[CHURN]
+            )
             if leaves:
                 head[d[s.O_PRESENT] + np.uint64(j)] = 0.0
                 left -= 1.0

@@ -29,12 +29,9 @@ def draw_layer(canvas: Canvas, snap: Snapshot, colours: tuple[Colour, ...], layo
     step = (right - left) / len(snap.slots)
     centers = [left + (slot + 0.5) * step for slot in range(len(snap.slots))]
     before = snap.before
-    title = (
-        "The camera takes the picture"
-        if before is None
-        else f"Before: {before.name} ({before.kind}), number of maps on each device"
-    )
-    canvas.text(left, top + 6, title, 12)
+    if before is not None:
+        title = f"Before: {g.fit(before.name, 12, 200)} ({before.kind}), number of maps on each device"
+        canvas.text(left, top + 6, title, 12)
     upper = top + 18
     _draw_chips(canvas, [slot.held_before for slot in snap.slots], colours, centers, step, upper)
     high = upper + _CHIP + 14
@@ -42,7 +39,7 @@ def draw_layer(canvas: Canvas, snap: Snapshot, colours: tuple[Colour, ...], layo
     drawn, links = _draw_links(canvas, snap, colours, centers, (left, high, right, low))
     _draw_chips(canvas, [slot.held for slot in snap.slots], colours, centers, step, low)
     where = "one device runs it whole" if layer.kind == "fc" else "a cell is a map, its number the device"
-    title = f"Now: {layer.name} ({layer.kind}), {'on the camera' if layer.on_source else where}"
+    title = f"Now: {g.fit(layer.name, 12, 200)} ({layer.kind}), {'on the camera' if layer.on_source else where}"
     at = low + _CHIP + 28
     end = canvas.text(left, at, title, 12)
     if links:

@@ -36,13 +36,25 @@ class Feature:
 _LATENCY = "request scales"
 DEVICE_FEATURES = (
     Feature("present", "the slot holds a device of this period", "0/1"),
-    Feature("increase", "increase of the latency so far (and of the traffic's price) if the next map is placed here", _LATENCY, 0.0, _MOST),
+    Feature(
+        "increase",
+        "increase of the latency so far (and of the traffic's price) if the next map is placed here",
+        _LATENCY,
+        0.0,
+        _MOST,
+    ),
     Feature("holds_map", "holds the next map at the layer before", "0/1"),
-    Feature("home", "maps of the layer before that it holds and that are still to be placed, share of the layer", "share"),
+    Feature(
+        "home", "maps of the layer before that it holds and that are still to be placed, share of the layer", "share"
+    ),
     Feature("previous", "segments of the layer before on it, share of that layer", "share"),
     Feature("count", "segments of this layer on it, share of the layer", "share"),
     Feature("slack", "time by which it is ahead of the slowest device of the layer", _LATENCY, 0.0, _MOST),
-    Feature("privacy_room", "maps that it may still see in this layer (group), share of the layer; 1 without a limit", "share"),
+    Feature(
+        "privacy_room",
+        "maps that it may still see in this layer (group), share of the layer; 1 without a limit",
+        "share",
+    ),
     Feature("seen_map", "has seen the next map in an earlier layer of the group", "0/1"),
     Feature("memory_left", "share of the period's memory left", "share"),
     Feature("compute_left", "share of the period's compute left", "share"),
@@ -71,7 +83,13 @@ REQUEST_FEATURES = (
     Feature("latency_first", "transfer from the source into layer 2 so far", _LATENCY, 0.0, _MOST),
     Feature("latency_pending", "transfer back to the source that is already due", _LATENCY, 0.0, _MOST),
     Feature("slowest_sender", "time in which the slowest sender delivers one map's partial sums", _LATENCY, 0.0, _MOST),
-    Feature("mean_compute_cost", "computation time of one segment on a device of mean speed (geometric)", _LATENCY, 0.0, _MOST),
+    Feature(
+        "mean_compute_cost",
+        "computation time of one segment on a device of mean speed (geometric)",
+        _LATENCY,
+        0.0,
+        _MOST,
+    ),
     Feature("mean_send_cost", "time to send one output map at the fleet's mean rate (geometric)", _LATENCY, 0.0, _MOST),
     Feature("source_speed", "log of the source's speed over the fleet's geometric mean", "log ratio", -10.0, 10.0),
     Feature("source_rate", "log of the source's rate over the fleet's geometric mean", "log ratio", -10.0, 10.0),
@@ -215,7 +233,9 @@ def _observe_layer(row: Row, d: Dims, table: Table, k: int, scale: float, out: N
 
 
 @kernel
-def _observe_request(row: Row, d: Dims, table: Table, nets: Table, k: int, scale: float, out: NDArray[np.float32]) -> None:
+def _observe_request(
+    row: Row, d: Dims, table: Table, nets: Table, k: int, scale: float, out: NDArray[np.float32]
+) -> None:
     """The request features that stay the same throughout a layer."""
     segments, limit = table[k, t.SEGMENTS], table[k, t.LIMIT]
     mode = int(table[k, t.IN_MODE])

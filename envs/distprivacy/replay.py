@@ -121,10 +121,14 @@ def _placement_violations(
                 held.setdefault(int(device), set()).add(segment)
         ends_group = task.privacy_scope == "layer" or int(simulator.tables.layers[k + 1, t.GROUP]) != int(line[t.GROUP])
         if ends_group:
-            yield from _privacy_violations({j: len(maps) for j, maps in held.items()}, line[t.LIMIT], task.colluders, index, layer.name)
+            yield from _privacy_violations(
+                {j: len(maps) for j, maps in held.items()}, line[t.LIMIT], task.colluders, index, layer.name
+            )
 
 
-def _privacy_violations(counts: dict[int, int], limit: float, colluders: int, index: int, layer: str) -> Iterator[Violation]:
+def _privacy_violations(
+    counts: dict[int, int], limit: float, colluders: int, index: int, layer: str
+) -> Iterator[Violation]:
     if colluders == 1:
         for device in sorted(counts):
             if counts[device] > limit:

@@ -44,7 +44,11 @@ def cameras(count: int) -> tuple[Device, ...]:
 
 
 def paper_task(
-    networks: Sequence[str], ssim: float = 0.6, privacy_scope: str = "group", colluders: int = 1, tolerance: float = 0.01
+    networks: Sequence[str],
+    ssim: float = 0.6,
+    privacy_scope: str = "group",
+    colluders: int = 1,
+    tolerance: float = 0.01,
 ) -> Task:
     """A task on the paper's networks with its published SSIM table (Table 2)."""
     tables = published_tables()
@@ -70,7 +74,15 @@ def _paper_fleet(task: Task, requests: dict[str, int], churn: float, absent: int
     vggs = frozenset(name for name in requests if name.startswith("vgg"))
     devices = fleet(nexus=20, rpi3=50)
     return FleetGenerator(
-        task, devices, cameras(10), networks, period_s=PAPER_PERIOD_S, shuffle=True, once_per_source=vggs, churn=churn, absent=absent
+        task,
+        devices,
+        cameras(10),
+        networks,
+        period_s=PAPER_PERIOD_S,
+        shuffle=True,
+        once_per_source=vggs,
+        churn=churn,
+        absent=absent,
     )
 
 
@@ -87,13 +99,20 @@ SCENARIOS = {
 
 
 def scenario(
-    name: str, *, ssim: float = 0.6, privacy_scope: str = "group", colluders: int = 1, churn: float = 0.0, requests: int | None = None,
+    name: str,
+    *,
+    ssim: float = 0.6,
+    privacy_scope: str = "group",
+    colluders: int = 1,
+    churn: float = 0.0,
+    requests: int | None = None,
     absent: int = 0,
 ) -> FleetGenerator:
     """The generator of a named scenario.
 
     ``requests`` overrides the number of requests a period where all requests are alike (`lenet-10`, `cifar-70`).
-    ``absent``: the last so many devices have left. Raises ``ValueError`` for an unknown name or where ``requests`` does not apply.
+    ``absent``: the last so many devices have left. Raises ``ValueError`` for an unknown name
+    or where ``requests`` does not apply.
     """
     if name not in SCENARIOS:
         raise ValueError(f"scenario is {name!r}, expected one of {', '.join(SCENARIOS)}")

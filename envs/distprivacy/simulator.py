@@ -52,7 +52,9 @@ class Simulator:
     belong to the caller, one pair per environment. In a placement row, slot ``max_devices`` is the source.
     """
 
-    def __init__(self, task: Task, max_devices: int, max_sources: int, max_requests: int, options: Options | None = None) -> None:
+    def __init__(
+        self, task: Task, max_devices: int, max_sources: int, max_requests: int, options: Options | None = None
+    ) -> None:
         self.task = task
         self.options = options or Options()
         self.tables: TaskTables = compile_task(task)
@@ -102,7 +104,9 @@ class Simulator:
             if given > room:
                 raise ValueError(f"the instance has {given} {name}, expected at most {room} (raise max_{name})")
         if instance.task is not self.task and instance.task != self.task:
-            raise ValueError("the instance has other networks or privacy limits than the environment, expected the same task")
+            raise ValueError(
+                "the instance has other networks or privacy limits than the environment, expected the same task"
+            )
         head = np.zeros(self.instance_length)
         d = self.dims
         for index, device in enumerate(instance.devices):

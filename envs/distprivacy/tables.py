@@ -97,7 +97,9 @@ def _network_rows(
     counts = [limit.limit for limit in limits]
     if grouped:
         counts = [
-            count if count is None else min(c for g, c in zip(groups, counts, strict=True) if g == group and c is not None)
+            count
+            if count is None
+            else min(c for g, c in zip(groups, counts, strict=True) if g == group and c is not None)
             for group, count in zip(groups, counts, strict=True)
         ]
     rows = np.zeros((len(layers), COLUMNS))
@@ -134,7 +136,13 @@ def _network_rows(
     total[START], total[LENGTH] = start, len(layers)
     for index, row in enumerate(rows):
         work = row[SEGMENTS] * row[MULTS]
-        received = row[IN_UNIT] * (1.0 if row[IN_MODE] == GATHER_ALL else rows[index - 1][SEGMENTS] if row[IN_MODE] == GATHER else row[SEGMENTS])
+        received = row[IN_UNIT] * (
+            1.0
+            if row[IN_MODE] == GATHER_ALL
+            else rows[index - 1][SEGMENTS]
+            if row[IN_MODE] == GATHER
+            else row[SEGMENTS]
+        )
         total[ALL_MULTS] += work
         total[ALL_BYTES] += received
         if row[ON_SOURCE]:

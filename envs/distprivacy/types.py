@@ -91,7 +91,9 @@ class Network:
     def __post_init__(self) -> None:
         owner = f"network {self.name!r}"
         if len(self.layers) < 2:
-            raise ValueError(f"{owner}: has {len(self.layers)} layers, expected at least 2 (the source runs the first and last)")
+            raise ValueError(
+                f"{owner}: has {len(self.layers)} layers, expected at least 2 (the source runs the first and last)"
+            )
         seen: set[str] = set()
         for layer in self.layers:
             if layer.name in seen:
@@ -174,11 +176,15 @@ class Task:
             raise ValueError(f"field 'ssim' is {self.ssim!r}, expected a number in -1..1")
         _positive("instance", "tolerance", self.tolerance, zero=True)
         if self.privacy_scope not in PRIVACY_SCOPES:
-            raise ValueError(f"field 'privacy_scope' is {self.privacy_scope!r}, expected one of {', '.join(PRIVACY_SCOPES)}")
+            raise ValueError(
+                f"field 'privacy_scope' is {self.privacy_scope!r}, expected one of {', '.join(PRIVACY_SCOPES)}"
+            )
         _count("instance", "colluders", self.colluders)
         for name, network in self.networks.items():
             if name not in self.privacy:
-                raise ValueError(f"field 'privacy' has no table for network {name!r}; an empty table {{}} means no limit")
+                raise ValueError(
+                    f"field 'privacy' has no table for network {name!r}; an empty table {{}} means no limit"
+                )
             _check_privacy_table(name, network, self.privacy[name])
         for name in self.privacy:
             if name not in self.networks:
@@ -217,8 +223,14 @@ class Instance:
             if not getattr(self, name):
                 raise ValueError(f"field '{name}' is empty, expected at least one entry")
         for index, request in enumerate(self.requests):
-            if isinstance(request.source, bool) or not isinstance(request.source, int) or not 0 <= request.source < len(self.sources):
-                raise ValueError(f"request {index}: field 'source' is {request.source!r}, expected 0..{len(self.sources) - 1}")
+            if (
+                isinstance(request.source, bool)
+                or not isinstance(request.source, int)
+                or not 0 <= request.source < len(self.sources)
+            ):
+                raise ValueError(
+                    f"request {index}: field 'source' is {request.source!r}, expected 0..{len(self.sources) - 1}"
+                )
             if request.network not in self.task.networks:
                 known = ", ".join(self.task.networks)
                 raise ValueError(f"request {index}: field 'network' is {request.network!r}, expected one of {known}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium.utils import seeding
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from envs.distprivacy import batch
 from envs.distprivacy.build import as_generator, make_simulator, make_spaces
+from envs.distprivacy.dynamics import latency_so_far
 from envs.distprivacy.generator import Generator
 from envs.distprivacy.simulator import Options
 from envs.distprivacy.supply import BLOCK, MOST_TRIES, Supply, no_decision_error
@@ -31,7 +32,7 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
     ``infos["action_mask"]`` (int8, ``(num_envs, max_devices)``) is the mask of the next decision.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
 
     def __init__(
         self,
@@ -62,14 +63,19 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         self.render_mode = None
         self.num_envs = num_envs
         self.generator = as_generator(
-            scenario, ssim=ssim, privacy_scope=privacy_scope, colluders=colluders, churn=churn, requests=requests,
+            scenario,
+            ssim=ssim,
+            privacy_scope=privacy_scope,
+            colluders=colluders,
+            churn=churn,
+            requests=requests,
             absent=absent,
         )
         options = Options(episode, reward, observation, granularity, inherit, sigma, beta, traffic_price)
         self.simulator = make_simulator(self.generator, options, max_devices)
-        self.single_observation_space, self.single_action_space = make_spaces(self.simulator)  # type: ignore[assignment]
-        self.observation_space = batch_space(self.single_observation_space, num_envs)  # type: ignore[assignment]
-        self.action_space = batch_space(self.single_action_space, num_envs)  # type: ignore[assignment]
+        self.single_observation_space, self.single_action_space = make_spaces(self.simulator)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_layout = self.simulator.observation_layout
         length = self.simulator.observation_length
         self._rows, self._places = self.simulator.new_state(num_envs)
@@ -85,7 +91,7 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         self._arguments = (self.simulator.dims, tables.layers, tables.networks)
         warm_up()
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsType, dict[str, Any]]:
         """Begin new periods everywhere. ``seed`` s seeds sub-environment i with s + i; a list seeds each.
@@ -96,7 +102,9 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         unknown = set(options) - {"absent"}
         if unknown:
             raise ValueError(f"reset option is {sorted(unknown)[0]!r}, expected absent")
-        seeds = [None if seed is None else seed + i for i in range(self.num_envs)] if not isinstance(seed, list) else seed
+        seeds = (
+            [None if seed is None else seed + i for i in range(self.num_envs)] if not isinstance(seed, list) else seed
+        )
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds were given, expected {self.num_envs}")
         if "absent" in options:
@@ -109,13 +117,11 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
             self._supplies[i].absent = self._absent
             self._next_head[i] = BLOCK
             self._restart(i, new_period=True)
-            batch.look(
-                self._rows[i], self._places[i], *self._arguments, self._observations[i], self._masks[i]
-            )
-        latency = np.array([float(batch.latency_so_far(row)) for row in self._rows])
+            batch.look(self._rows[i], self._places[i], *self._arguments, self._observations[i], self._masks[i])
+        latency = np.array([float(latency_so_far(row)) for row in self._rows])
         return self._observations.copy(), {"action_mask": self._masks.copy(), "latency_s": latency}
 
-    def step(
+    def step(  # type: ignore[override]
         self, actions: NDArray[np.int64]
     ) -> tuple[ObsType, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One step of every sub-environment; arrays of length ``num_envs``."""
@@ -173,7 +179,7 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
             self._next_head[i] = BLOCK
             self._restart(int(i), new_period=True)
             batch.look(self._rows[i], self._places[i], *self._arguments, self._observations[i], self._masks[i])
-            latency[i] = batch.latency_so_far(self._rows[i])
+            latency[i] = latency_so_far(self._rows[i])
 
     def _restart(self, i: int, *, new_period: bool) -> None:
         for _ in range(MOST_TRIES // BLOCK):
@@ -192,7 +198,15 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
     # --- for adapters and resumable training -------------------------------------------------------------------------
     def get_state(self) -> dict[str, Any]:
         """Everything that a run needs to go on exactly: rows, placements, queued instances, random generators."""
-        arrays = (self._rows, self._places, self._heads, self._next_head, self._observations, self._masks, self._absent)
+        arrays: tuple[NDArray[Any], ...] = (
+            self._rows,
+            self._places,
+            self._heads,
+            self._next_head,
+            self._observations,
+            self._masks,
+            self._absent,
+        )
         return {
             "arrays": [array.copy() for array in arrays],
             "generators": [supply.rng.bit_generator.state for supply in self._supplies],
@@ -200,14 +214,21 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from a state of ``get_state``."""
-        arrays = (self._rows, self._places, self._heads, self._next_head, self._observations, self._masks)
+        arrays: tuple[NDArray[Any], ...] = (
+            self._rows,
+            self._places,
+            self._heads,
+            self._next_head,
+            self._observations,
+            self._masks,
+        )
         for mine, saved in zip(arrays, state["arrays"], strict=False):
-            mine[:] = saved
+            np.copyto(mine, saved)
         self._absent = state["arrays"][-1]
         self._supplies = []
-        for saved in state["generators"]:
+        for generator_state in state["generators"]:
             rng = np.random.Generator(np.random.PCG64())
-            rng.bit_generator.state = saved
+            rng.bit_generator.state = generator_state
             supply = Supply(self.generator, self.simulator, rng)
             supply.absent = self._absent
             self._supplies.append(supply)

@@ -125,9 +125,8 @@ def _print_facts(console: Any, snap: Snapshot) -> None:
     if snap.status == PLACING and layer is not None:
         status += f" map {len(layer.holders) + 1} of {layer.segments} of {escape(layer.name)}"
     network, camera = escape(snap.network), escape(snap.slots[snap.source].name)
-    console.print(
-        f"[bold]Segment allocation[/bold]  {network} for {camera}, request {snap.request + 1} of {snap.requests}: {status}"
-    )
+    request = f"request {snap.request + 1} of {snap.requests}"
+    console.print(f"[bold]Segment allocation[/bold]  {network} for {camera}, {request}: {status}")
     sent = g.quantity(snap.shared_bytes, "B")
     console.print(
         f"latency so far [bold]{g.milliseconds(snap.latency_s)} ms[/bold]   sent {sent}   SSIM target {snap.ssim:g}   "

@@ -1,4 +1,4 @@
-"""First calls of the compiled entry points, on the toy instance, so that compilation is announced and over before work starts."""
+"""First calls of the compiled entry points, on the toy instance: compilation is announced, and over before work starts."""
 
 from __future__ import annotations
 
