@@ -23,7 +23,8 @@ def save_checkpoint(folder: Path, model: MaskableDQN, progress: dict[str, Any]) 
         "version": _VERSION,
         "policy": model.policy.state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
-        "training": model.get_training_state(),
+        "training": model.get_training_state(replay_buffer=False),
+        "replay_buffer": model.replay_buffer,
         "progress": progress,
     }
     with atomic_path(path) as temporary:
@@ -57,6 +58,8 @@ def load_checkpoint(path: Path, model: MaskableDQN) -> dict[str, Any]:
             raise ValueError(f"version {data['version']}")
         model.policy.load_state_dict(data["policy"])
         model.policy.optimizer.load_state_dict(data["optimizer"])
+        model.replay_buffer = data["replay_buffer"]
+        model.replay_buffer.device = model.device
         model.set_training_state(data["training"])
     except (
         RuntimeError,

@@ -54,7 +54,9 @@ class InstanceSet:
     def of(cls, generator: Generator, instances: Sequence[Instance]) -> InstanceSet:
         """Given instances, in order."""
         simulator = generator.simulator()
-        return cls(generator, np.stack([simulator.encode(instance) for instance in instances]))
+        heads = np.stack([simulator.encode(instance) for instance in instances])
+        heads[:, s.INDEX] = np.arange(len(heads))
+        return cls(generator, heads)
 
     def simulator(self, options: Options | None = None) -> Simulator:
         """A simulator for these instances that presents itself by ``options`` (always with the latency in seconds)."""

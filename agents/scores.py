@@ -60,17 +60,13 @@ class Scores:
         table = Table(
             title=self.title,
             caption=_CAPTION,
-            padding=(0, 1),
-            box=box.SIMPLE_HEAD,
             caption_justify="left",
             title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
         )
-        heads = ("policy", "latency ms", "+-", "vs greedy", "rejected", "violated", "shared kB", "decide ms")
-        for name in heads:
-            left = name == "policy"
-            table.add_column(
-                name, justify="left" if left else "right", no_wrap=not left, overflow="fold" if left else "ellipsis"
-            )
+        for name in ("policy", "latency ms", "vs greedy", "rejected", "broken", "sent kB", "decide ms"):
+            table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=name != "policy")
         greedy = self.common_s.get("greedy")
         order = sorted(self.outcomes, key=lambda o: (not o.respects_privacy, o.rejected, o.mean_latency_s))
         for outcome in order:
@@ -80,8 +76,7 @@ class Scores:
             mine = outcome is self.outcomes[0]
             table.add_row(
                 outcome.policy + ("" if outcome.respects_privacy else " *"),
-                f"{1e3 * outcome.mean_latency_s:.4f}",
-                f"{5e2 * (high - low):.2g}",
+                f"{1e3 * outcome.mean_latency_s:.4f} \u00b1 {5e2 * (high - low):.2g}",
                 versus,
                 f"{100 * outcome.rejection_rate:.1f} %",
                 f"{int(outcome.violations.sum())}",
@@ -93,9 +88,9 @@ class Scores:
 
 
 _CAPTION = (
-    "latency: mean per served request; +-: half its 95 % bootstrap interval over instances; vs greedy: on the requests that "
-    "all policies served; violated: broken constraints, by replay; shared: sent between devices per request; decide: time to "
-    "decide a request. * ignores privacy, so no valid answer."
+    "latency: mean per served request \u00b1 half its 95 % bootstrap interval over instances; vs greedy: on the requests "
+    "that all policies served; broken: violated constraints, by replay; sent: data between devices per request; decide: "
+    "time to decide a request. * ignores privacy, so no valid answer."
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import gymnasium as gym
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.logger import Logger
 
 import envs
 from agents.baselines import baseline
@@ -127,6 +128,8 @@ def _learn(config: TrainConfig, model: MaskableDQN, folder: RunFolder, callbacks
     bar = ProgressBar(config.steps, supervisor.recent) if config.progress else None
     if bar is not None:
         everything.append(bar)
+    # without a logger of its own, learn() would make a folder for one outside the run folder
+    model.set_logger(Logger(str(folder.path), []))
     rest = config.steps - model.num_timesteps
     try:
         if rest > 0:

@@ -59,7 +59,7 @@ def owners(network: Network, entry: RequestSolution, source: Owner) -> list[list
         if k == 0 or k == len(network.layers) - 1:
             result.append([source] * segments(layer))
         else:
-            result.append([source if j == -1 else ("device", j) for j in entry.layers[layer.name]])
+            result.append([source if j == -1 else ("device", j) for j in entry.layers.get(layer.name, ())])
     return result
 
 
@@ -179,7 +179,7 @@ def privacy_violations(instance: Instance, index: int, entry: RequestSolution) -
     network = task.networks[request.network]
     bounds = limits(network, task)
     for k, layer in enumerate(network.layers[1:-1], start=1):
-        where = entry.layers[layer.name]
+        where = entry.layers.get(layer.name, ())
         if bounds[k] == "source":
             for j in sorted(set(where) - {-1}):
                 yield "must_be_on_source", index, layer.name, j, float(where.count(j))
@@ -189,7 +189,7 @@ def privacy_violations(instance: Instance, index: int, entry: RequestSolution) -
         limit = min(bound for k in group if isinstance(bound := bounds[k], int))
         seen: dict[int, set[int]] = {}
         for k in group:
-            for p, j in enumerate(entry.layers[network.layers[k].name]):
+            for p, j in enumerate(entry.layers.get(network.layers[k].name, ())):
                 if j != -1:
                     seen.setdefault(j, set()).add(p)
         name = network.layers[group[-1]].name
@@ -203,32 +203,23 @@ def privacy_violations(instance: Instance, index: int, entry: RequestSolution) -
             yield "privacy", index, name, -counts[0][1], float(together - limit)
 
 
-def evaluate(instance: Instance, solution: Solution) -> Outcome:
-    """Latencies, resources used and violations of ``solution``, which must fit ``instance``."""
-    result = Outcome()
-    everyone: list[Owner] = [("device", j) for j in range(len(instance.devices))]
-    everyone += [("source", s) for s in range(len(instance.sources))]
-    for used in (result.memory, result.compute, result.bandwidth):
-        used.update(dict.fromkeys(everyone, 0.0))
-    for index, entry in enumerate(solution.requests):
-        if entry.rejected:
-            result.latencies_s.append(None)
-            result.shared_bytes.append(0.0)
-            continue
-        request = instance.requests[index]
-        network = instance.task.networks[request.network]
-        held = owners(network, entry, ("source", request.source))
-        latency, shared = latency_and_bytes(instance, index, entry)
-        result.latencies_s.append(latency)
-        result.shared_bytes.append(shared)
-        for k, layer in enumerate(network.layers):
-            for i in everyone:
-                result.memory[i] += held[k].count(i) * weights(layer)
-                result.compute[i] += held[k].count(i) * mults(layer)
-                if k + 1 < len(network.layers):
-                    result.bandwidth[i] += sum(sent_bytes(network, held, k, i, j) for j in everyone)
-        result.violations.extend(privacy_violations(instance, index, entry))
-    for i in everyone:
+def use(instance: Instance, index: int, entry: RequestSolution, result: Outcome, until: int | None = None) -> None:
+    """Book what request ``index`` uses of every owner; ``until``: only layers up to this one and the sends into them."""
+    request = instance.requests[index]
+    network = instance.task.networks[request.network]
+    held = owners(network, entry, ("source", request.source))
+    last = len(network.layers) - 1 if until is None else until
+    for k, layer in enumerate(network.layers[: last + 1]):
+        for i in result.memory:
+            result.memory[i] += held[k].count(i) * weights(layer)
+            result.compute[i] += held[k].count(i) * mults(layer)
+            if k < last:
+                result.bandwidth[i] += sum(sent_bytes(network, held, k, i, j) for j in result.memory)
+
+
+def budget_violations(instance: Instance, result: Outcome) -> Iterator[Broken]:
+    """10b to 10d: what was booked against the budgets of the period, which hold to 1e-9 relative."""
+    for i in result.memory:
         device = _device(instance, i)
         compute, bandwidth = device.compute_budget, device.bandwidth_budget_bytes
         checks = (
@@ -242,8 +233,35 @@ def evaluate(instance: Instance, solution: Solution) -> Outcome:
         )
         for kind, used_up, budget in checks:
             if used_up > budget * (1 + 1e-9):
-                result.violations.append((kind, None, None, -1 if i[0] == "source" else i[1], used_up - budget))
+                yield kind, None, None, -1 if i[0] == "source" else i[1], used_up - budget
+
+
+def nothing_used(instance: Instance) -> Outcome:
+    """An outcome with all owners at zero."""
+    everyone: list[Owner] = [("device", j) for j in range(len(instance.devices))]
+    everyone += [("source", s) for s in range(len(instance.sources))]
+    return Outcome([], [], *(dict.fromkeys(everyone, 0.0) for _ in range(3)))
+
+
+def evaluate(instance: Instance, solution: Solution) -> Outcome:
+    """Latencies, resources used and violations of ``solution``, which must fit ``instance``."""
+    result = nothing_used(instance)
+    for index, entry in enumerate(solution.requests):
+        latency, shared = (None, 0.0) if entry.rejected else latency_and_bytes(instance, index, entry)
+        result.latencies_s.append(latency)
+        result.shared_bytes.append(shared)
+        if not entry.rejected:
+            use(instance, index, entry, result)
+            result.violations.extend(privacy_violations(instance, index, entry))
+    result.violations.extend(budget_violations(instance, result))
     return result
+
+
+def violations_until(instance: Instance, entry: RequestSolution, last: int) -> list[Broken]:
+    """Violations of the first request if it is placed up to layer ``last`` and sends nothing after it."""
+    result = nothing_used(instance)
+    use(instance, 0, entry, result, last)
+    return [*privacy_violations(instance, 0, entry), *budget_violations(instance, result)]
 
 
 def placements(instance: Instance, index: int) -> Iterator[RequestSolution]:

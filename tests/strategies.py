@@ -92,27 +92,29 @@ def _demand(task: Task) -> tuple[int, int, int]:
     return memory, compute, sent
 
 
+BUDGETS = ("memory", "compute", "bandwidth")
+
+
 @st.composite
-def devices(draw: st.DrawFn, name: str, task: Task, *, tight: bool) -> Device:
-    """A device of any speed and rate; ``tight``: each budget is ample, or anything from nothing to one request's demand."""
-    memory, compute, sent = _demand(task)
-
-    def budget(demand: int) -> float:
+def devices(draw: st.DrawFn, name: str, task: Task, tight: tuple[str, ...] = ()) -> Device:
+    """A device of any speed and rate. Budgets named in ``tight`` are ample or anything up to one request's demand."""
+    budgets = []
+    for kind, demand in zip(BUDGETS, _demand(task), strict=True):
         most = draw(st.sampled_from((demand, demand // 2)))
-        return float(draw(st.integers(0, most))) if tight and draw(st.integers(0, 2)) > 0 else 1e12
-
+        budgets.append(float(draw(st.integers(0, most))) if kind in tight and draw(st.integers(0, 2)) > 0 else 1e12)
     speed = draw(st.sampled_from((1.0, 3.0, 10 / 3, 50.0, 700.0))) * draw(st.integers(1, 9))
     rate = draw(st.sampled_from((1.0, 7.0, 20 / 3, 90.0))) * draw(st.integers(1, 9))
-    return Device(name, budget(memory), speed, rate, budget(compute), budget(sent))
+    return Device(name, budgets[0], speed, rate, budgets[1], budgets[2])
 
 
 @st.composite
 def instances(draw: st.DrawFn, most_devices: int = 4, most_requests: int = 3) -> Instance:
     """A period of some requests on an unequal fleet, whose budgets are loose or tight."""
     task = draw(tasks())
-    tight, tight_sources = draw(st.booleans()), draw(st.integers(0, 3)) == 0
-    fleet = [draw(devices(f"device-{j}", task, tight=tight)) for j in range(draw(st.integers(1, most_devices)))]
-    sources = [draw(devices(f"source-{j}", task, tight=tight_sources)) for j in range(draw(st.integers(1, 2)))]
+    tight = BUDGETS if draw(st.booleans()) else ()
+    fleet = [draw(devices(f"device-{j}", task, tight)) for j in range(draw(st.integers(1, most_devices)))]
+    tight = BUDGETS if draw(st.integers(0, 3)) == 0 else ()
+    sources = [draw(devices(f"source-{j}", task, tight)) for j in range(draw(st.integers(1, 2)))]
     requests = [
         Request(draw(st.integers(0, len(sources) - 1)), draw(st.sampled_from(sorted(task.networks))))
         for _ in range(draw(st.integers(1, most_requests)))
@@ -121,12 +123,12 @@ def instances(draw: st.DrawFn, most_devices: int = 4, most_requests: int = 3) ->
 
 
 @st.composite
-def tiny_instances(draw: st.DrawFn, scope: str | None = None, *, tight: bool = True) -> Instance:
+def tiny_instances(draw: st.DrawFn, scope: str | None = None, budgets: tuple[str, ...] = BUDGETS) -> Instance:
     """One request with so few segments and devices that all its placements can be listed: at most 729."""
     most = draw(st.integers(2, 4))
     task = draw(tasks(1, {2: 9, 3: 6, 4: 4}[most], scope))
-    fleet = [draw(devices(f"device-{j}", task, tight=tight)) for j in range(most)]
-    source = draw(devices("source", task, tight=tight and draw(st.integers(0, 7)) == 0))
+    fleet = [draw(devices(f"device-{j}", task, budgets)) for j in range(most)]
+    source = draw(devices("source", task, budgets if draw(st.integers(0, 7)) == 0 else ()))
     return Instance(task, tuple(fleet), (source,), (Request(0, "net-0"),))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def upper_bound(instance: Instance, index: int) -> float:
     data = sum(
         4 * layer.out_pixels * layer.outputs if following.kind == "fc" or layer.kind != "conv"
         else 4 * layer.out_pixels * reference.segments(following)
-        for layer, following in zip(layers, layers[1:], strict=False)
+        for layer, following in pairwise(layers)
     )  # fmt: skip
     return work / min(d.mults_per_s for d in everyone) + data / min(d.rate_bytes_per_s for d in everyone)
 

@@ -1,9 +1,8 @@
-"""Rendering: what the snapshot says, pictures, text, the window, recorded episodes."""
+"""Rendering: what the snapshot says, pictures, text, the window."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,13 +10,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled, ResetNeeded
-from PIL import Image
 
-from agents.episode_gif import LAST_FRAME_MS, record_episode, save_frames, save_gif
 from envs.distprivacy import drawing, viewer
 from envs.distprivacy.env import DistPrivacyEnv
 from envs.distprivacy.generator import toy_instance
-from envs.distprivacy.layer_panel import MOST_LINES, grid
+from envs.distprivacy.layer_panel import MOST_LINES
 from envs.distprivacy.scenarios import SCENARIOS
 from envs.distprivacy.snapshot import PLACING, REJECTED, SERVED, Snapshot, take_snapshot
 from envs.distprivacy.types import Device, Instance, Layer, Network, Request, Task
@@ -56,7 +53,6 @@ def check_picture(frame: np.ndarray) -> None:
     assert not np.argwhere((edge < 255).any(axis=2)).tolist()
 
 
-# --- snapshot --------------------------------------------------------------------------------------------------------
 def test_snapshot_of_the_toy_by_hand() -> None:
     env = toy_env()
     before = take_snapshot(env)
@@ -103,6 +99,8 @@ def test_rendering_changes_nothing() -> None:
     play(env, 25)
     row, place = env._row.copy(), env._place.copy()
     env.render()
+    env.render()[:] = 0  # a frame belongs to the caller
+    check_picture(env.render())
     viewer.to_text(env)
     assert np.array_equal(env._row, row)
     assert np.array_equal(env._place, place)
@@ -147,7 +145,6 @@ def test_an_instance_as_scenario_is_shown_with_its_names() -> None:
     assert "middle" in env.render()
 
 
-# --- pictures --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_scenario_is_drawn_at_start_middle_end_and_after_a_rejection(scenario: str) -> None:
     env = DistPrivacyEnv(scenario, granularity=1 if "lenet" in scenario else 16, render_mode="rgb_array")
@@ -186,13 +183,6 @@ def test_every_step_changes_the_picture_and_the_same_episode_gives_the_same_pict
     assert all((a == b).all() for a, b in zip(*films, strict=True))
 
 
-def test_frames_belong_to_the_caller() -> None:
-    env = toy_env(render_mode="rgb_array")
-    frame = env.render()
-    frame[:] = 0
-    check_picture(env.render())
-
-
 def awkward_instance() -> Instance:
     """Very long names, a deep network of one map a layer, a fleet from very slow to very fast."""
     long = "a-name-that-is-far-too-long-for-any-column-" * 2
@@ -212,61 +202,18 @@ def test_long_names_and_deep_networks_stay_inside_the_picture() -> None:
     check_picture(env.render())
 
 
-def test_a_colour_for_every_device() -> None:
-    for devices in (1, 12, 70, 300):
-        colours = drawing.device_colours(devices)
-        assert len(set(colours)) == devices + 1
-        assert colours[:12] == drawing.device_colours(12)[: min(devices, 12)] + colours[min(devices, 12) : 12]
-        assert all(0 <= channel <= 255 for colour in colours for channel in colour)
-
-
-@pytest.mark.parametrize("maps", [1, 2, 3, 8, 9, 16, 17, 64, 100, 128, 512, 2048])
-@pytest.mark.parametrize("area", [(640.0, 180.0), (850.0, 420.0)])
-def test_cells_fit_their_area(maps: int, area: tuple[float, float]) -> None:
-    columns, wide, high = grid(maps, *area, (96.0, 76.0))
-    assert columns * wide <= area[0] + 1e-9
-    assert -(-maps // columns) * high <= area[1] + 1e-9
-    assert min(wide, high) >= 4
-
-
-def test_shortened_text_fits() -> None:
-    for width in range(0, 120, 7):
-        text = drawing.fit("conv1 of a network", 11, width)
-        assert drawing.text_width(text, 11) <= width or text == ""
-    assert drawing.fit("conv1", 11, 200) == "conv1"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0, "0"), (1.5e-3, "1.5"), (0.123456, "123"), (9.99951e-2, "100"), (2.5, "2500"), (1e-9, "<0.001")],
-)
-def test_milliseconds(seconds: float, text: str) -> None:
-    assert drawing.milliseconds(seconds) == text
-
-
-def test_other_numbers() -> None:
-    assert [drawing.quantity(value, "B") for value in (0, 999, 4608, 1e6, 2.5e9)] == [
-        "0 B",
-        "999 B",
-        "4.61 kB",
-        "1 MB",
-        "2.5 GB",
-    ]
-    assert [drawing.percent(value) for value in (0.0, 1e-6, 0.5, 1.0)] == ["0%", "<1%", "50%", "100%"]
-    assert [drawing.round_up(value) for value in (0.0, 0.3, 2.0, 7.0)] == [1.0, 0.5, 2.0, 10.0]
-
-
 def test_too_many_transfers_are_sampled_and_the_panel_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     env = DistPrivacyEnv("vgg-70", render_mode="rgb_array")
     env.reset(seed=0)
     play(env, 400)
     texts: list[str] = []
     write = drawing.Canvas.text
-    monkeypatch.setattr(
-        drawing.Canvas,
-        "text",
-        lambda self, x, y, text, *a, **k: (texts.append(text), write(self, x, y, text, *a, **k))[1],
-    )
+
+    def listen(canvas: drawing.Canvas, x: float, y: float, text: str, *rest: Any, **options: Any) -> float:
+        texts.append(text)
+        return write(canvas, x, y, text, *rest, **options)
+
+    monkeypatch.setattr(drawing.Canvas, "text", listen)
     snap: Snapshot = take_snapshot(env)
     while np.count_nonzero(snap.sent) <= MOST_LINES:
         play(env, 50)
@@ -276,7 +223,6 @@ def test_too_many_transfers_are_sampled_and_the_panel_says_so(monkeypatch: pytes
     assert any(f"a sample of {MOST_LINES} of {np.count_nonzero(snap.sent)} lines" in text for text in texts)
 
 
-# --- text ------------------------------------------------------------------------------------------------------------
 def test_text_names_devices_and_latency() -> None:
     env = gym.make("envs:offramp/DistPrivacy-v0", scenario="lenet-random", render_mode="ansi")
     env.reset(seed=0)
@@ -298,7 +244,6 @@ def test_names_with_brackets_are_text_not_markup() -> None:
     assert "[red]a[/red]" in viewer.to_text(env)
 
 
-# --- window ----------------------------------------------------------------------------------------------------------
 class FakePygame(SimpleNamespace):
     """As much of pygame as the viewer uses; records what is shown."""
 
@@ -349,91 +294,3 @@ def test_window_without_pygame_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(DependencyNotInstalled, match=r"offramp\[human\]"):
         env.reset(seed=0)
     env.close()
-
-
-# --- recorded episodes -----------------------------------------------------------------------------------------------
-def recorder(render_mode: str = "rgb_array", **options: Any) -> tuple[Any, Any]:
-    env = gym.make("envs:offramp/DistPrivacy-v0", render_mode=render_mode, **options)
-    mask = env.unwrapped.observation_layout["mask"]  # type: ignore[attr-defined]
-    return env, lambda observation: int(np.flatnonzero(observation[mask])[-1])
-
-
-def test_recording_and_gif_of_a_lenet_episode(tmp_path: Path) -> None:
-    env, act = recorder()
-    frames = record_episode(env, act, seed=0)
-    assert len(frames) == 58
-    assert take_snapshot(env.unwrapped).status == SERVED
-    path = tmp_path / "new" / "episode.gif"
-    save_gif(frames, path, fps=8)
-    assert [entry.name for entry in path.parent.iterdir()] == ["episode.gif"]
-    assert path.stat().st_size < 1_500_000
-    with Image.open(path) as film:
-        assert film.n_frames == len(frames)  # type: ignore[attr-defined]
-        assert film.info["loop"] == 0
-        durations = []
-        for index, frame in enumerate(frames):
-            film.seek(index)
-            durations.append(film.info["duration"])
-            if index not in (0, 20, 57):
-                continue
-            shown = np.asarray(film.convert("RGB"), np.int16)
-            assert shown.shape == frame.shape
-            assert (shown[frame.min(axis=2) == 255] == 255).all()  # white stays white
-            assert np.abs(shown - frame).mean() < 2
-    assert durations == [120] * 57 + [LAST_FRAME_MS]
-
-
-def test_recording_is_thinned_evenly_and_keeps_first_and_last() -> None:
-    env, act = recorder()
-    full = record_episode(env, act, seed=4)
-    for most in (2, 9, 57):
-        thin = record_episode(env, act, seed=4, max_frames=most)
-        assert 2 <= len(thin) <= most
-        assert len(thin) > most // 2 - 1
-        assert (thin[0] == full[0]).all()
-        assert (thin[-1] == full[-1]).all()
-        found = [next(k for k, frame in enumerate(full) if (frame == picture).all()) for picture in thin]
-        gaps = np.diff(found[:-1])
-        assert len(set(gaps.tolist())) <= 1
-        assert found == sorted(set(found))
-
-
-def test_bad_recordings_are_refused() -> None:
-    env, act = recorder("ansi")
-    with pytest.raises(ValueError, match="render_mode is 'ansi', expected 'rgb_array'"):
-        record_episode(env, act, seed=0)
-    env, act = recorder()
-    with pytest.raises(ValueError, match="max_frames is 1"):
-        record_episode(env, act, seed=0, max_frames=1)
-
-
-def test_bad_films_are_refused_and_leave_the_old_file(tmp_path: Path) -> None:
-    frame = np.zeros((4, 6, 3), np.uint8)
-    path = tmp_path / "film.gif"
-    save_gif([frame], path)
-    old = path.read_bytes()
-    for frames, fps, message in (
-        ([], 8, "frames is empty"),
-        ([frame, frame[:3]], 8, "frame 1 is uint8 of shape"),
-        ([frame.astype(float)], 8, "frame 0 is float64"),
-        ([frame], 0, "fps is 0"),
-        ([frame], float("nan"), "fps is nan"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            save_gif(frames, path, fps)
-    with pytest.raises(OSError):
-        save_gif([frame], tmp_path)
-    assert path.read_bytes() == old
-    assert [entry.name for entry in tmp_path.iterdir()] == ["film.gif"]
-
-
-def test_frames_as_pictures(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    frames = [rng.integers(0, 256, (5, 7, 3), np.uint8) for _ in range(3)]
-    paths = save_frames(frames, tmp_path / "frames")
-    assert [path.name for path in paths] == ["frame-0000.png", "frame-0001.png", "frame-0002.png"]
-    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == [path.name for path in paths]
-    for frame, path in zip(frames, paths, strict=True):
-        assert (np.asarray(Image.open(path)) == frame).all()
-    with pytest.raises(ValueError, match="frames is empty"):
-        save_frames([], tmp_path)

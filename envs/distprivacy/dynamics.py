@@ -340,7 +340,7 @@ def put_segment(row: Row, place: Place, d: Dims, table: Table, slot: int) -> Non
     busy = row[d[s.O_COUNT] + j] * row[d[s.O_COST] + j]
     if table[k, t.FIRST] > 0.0:
         row[s.LATENCY_FIRST] = max(row[s.LATENCY_FIRST], comm)
-        row[d[s.O_BUSY] + j] = comm
+        row[d[s.O_BUSY] + j] = comm + busy
     else:
         busy += comm
         row[d[s.O_BUSY] + j] = busy

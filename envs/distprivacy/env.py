@@ -57,8 +57,8 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
     ## Arguments
     ``scenario``: a name of ``scenarios.SCENARIOS``, a ``Generator``, an ``Instance`` or the path of an instance file.
     ``ssim``, ``privacy_scope``, ``colluders``, ``churn``, ``requests``, ``absent``: for named scenarios.
-    ``max_devices``: more slots than the scenario needs. ``episode``, ``reward``, ``observation``, ``granularity``, ``inherit``, ``sigma``, ``beta``,
-    ``traffic_price``: see ``simulator.Options``. ``render_mode``: rgb_array, human or ansi.
+    ``max_devices``: more slots than the scenario needs. ``episode``, ``reward``, ``observation``, ``granularity``,
+    ``inherit``, ``sigma``, ``beta``, ``traffic_price``: see ``simulator.Options``. ``render_mode``: rgb_array, human, ansi.
 
     ## Reference
     E. Baccour et al., RL-DistPrivacy: Privacy-Aware Distributed Deep Inference for low latency IoT systems.

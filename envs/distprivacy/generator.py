@@ -8,7 +8,7 @@ the same thing as an ``Instance``, which can be saved and replayed exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,11 +206,15 @@ class InstanceList(Generator):
 
     def fill(self, head: NDArray[np.float64], simulator: Simulator, uniforms: NDArray[np.float64]) -> None:
         heads = self._encoded(simulator)
-        head[:] = heads[min(int(uniforms[0] * len(heads)), len(heads) - 1)]
+        index = min(int(uniforms[0] * len(heads)), len(heads) - 1)
+        head[:] = heads[index]
+        head[s.INDEX] = index
 
     def decode(self, head: NDArray[np.float64], simulator: Simulator) -> Instance:
-        heads = self._encoded(simulator)
-        return self.instances[int(np.flatnonzero((heads == head).all(axis=1))[0])]
+        instance = self.instances[int(head[s.INDEX])]
+        present = head[simulator.dims[s.O_PRESENT] :]
+        devices = tuple(device for device, here in zip(instance.devices, present, strict=False) if here)
+        return instance if len(devices) == len(instance.devices) else replace(instance, devices=devices)
 
 
 @kernel

@@ -66,7 +66,7 @@ def _draw_chips(
             continue
         canvas.box(x - half, top, x + half, top + _CHIP, colours[slot])
         canvas.text(x, top + _CHIP / 2, "S" if slot == source else str(slot), size, g.ink_on(colours[slot]), "center")
-        canvas.text(x, top + (_CHIP + 7), g.fit(str(count), size, step), size, g.MUTED, "center")
+        canvas.text(x, top + (_CHIP + 7), str(count), size, g.MUTED, "center")
 
 
 def _draw_links(

@@ -147,7 +147,7 @@ def observe_full(row: Row, d: Dims, table: Table, nets: Table, out: NDArray[np.f
     devices, k = d[s.DEVICES], int(row[s.LAYER])
     mode = int(table[k, t.IN_MODE])
     scale, per_map = 1.0 / row[s.SCALE], 1.0 / table[k, t.SEGMENTS]
-    latest = row[s.LATENCY_FIRST] if table[k, t.FIRST] > 0.0 else row[s.LATENCY_LAYER]
+    latest = row[s.LATENCY_LAYER] + (row[s.LATENCY_FIRST] if table[k, t.FIRST] > 0.0 else 0.0)
     everyone = fresh or row[s.PLACED] != 1.0
     slot = np.uint64(row[s.LAST_SLOT])
     if fresh:

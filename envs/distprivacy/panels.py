@@ -214,7 +214,8 @@ def _draw_row(
         limit = None if layer.on_source else layer.limit
         text = f"{slot.seen}/{limit}" if limit is not None else str(slot.held)
         if limit is not None or slot.held:
-            canvas.text(left + 428, y, text, size, g.INK if slot.seen or slot.held else g.GHOST, width=40)
+            fitting = size if g.text_width(text, size) <= 40 else 9
+            canvas.text(left + 428, y, text, fitting, g.INK if slot.seen or slot.held else g.GHOST)
         if limit:
             colour = g.ALERT if slot.seen >= limit else g.LOAD
             canvas.bar(left + 469, y, 20, high / 2, slot.seen / limit, colour)
@@ -255,7 +256,7 @@ def draw_legend(canvas: Canvas, snap: Snapshot, layout: Layout) -> None:
     group = (
         "distinct maps that a device has held in all layers that carry the same maps"
         if snap.grouped
-        else "maps a device holds"
+        else "the maps of a layer that a device holds"
     )
     lower = (
         f"Privacy counts {group}: beyond Nf it could rebuild the picture. "

@@ -69,6 +69,7 @@ FULL_OBSERVATION, PAPER_OBSERVATION = range(2)
     N_REQUESTS,
     MEAN_SPEED,  # of the present devices, multiplications per second
     PERIOD_SCALE,  # seconds; mean of the requests' scales
+    INDEX,  # of the instance in its list, where it comes from one
     REQUEST,  # index of the current request
     NETWORK,  # its network
     LAYER,  # row of the current layer in the layer table
@@ -100,8 +101,8 @@ FULL_OBSERVATION, PAPER_OBSERVATION = range(2)
     TOLLED_BYTES,  # BYTES, each counted as dear as its sender's bandwidth was scarce
     PAID,  # seconds of the current request that rewards have already told
     DEBT,  # seconds of requests that were booked without a decision; the next reward of a period episode tells them
-) = range(35)
-SCALARS = 35
+) = range(36)
+SCALARS = 36
 
 DECIDE, SERVED, REJECTED = range(3)
 
