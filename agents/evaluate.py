@@ -37,6 +37,7 @@ def instances_of(config: EvaluateConfig, world: DistPrivacyConfig) -> tuple[Any,
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
     """Score by ``config``, print the table, write ``out``."""
+    import torch
     from rich.console import Console
 
     from agents.baselines import baseline
@@ -45,6 +46,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     from agents.scores import score_all
     from envs.atomic import write_text_atomic
 
+    # more threads than idle cores make small networks many times slower
+    torch.set_num_threads(1)
     world = DistPrivacyConfig()
     if config.run:
         first = RunFolder.open(config.run[0]).config.env

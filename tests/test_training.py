@@ -210,8 +210,10 @@ def test_a_killed_run_goes_on_exactly(whole: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     codes = [kill(tiny(tmp_path, tensorboard=True), folder / "checkpoints", rng.uniform(0.0, 0.1))]
     for _ in range(2):
+        time.sleep(1.0)  # TensorBoard orders event files by the second of their making
         codes.append(kill(resumed(folder), folder / "checkpoints", rng.uniform(0.0, 0.1)))
     assert codes[0] == -signal.SIGKILL, "the first process ended before it was killed"
+    time.sleep(1.0)
     train(resumed(folder))
     assert outcome(folder) == outcome(whole)
     assert scalars(folder, "loss") == scalars(whole, "loss")
