@@ -77,7 +77,7 @@ def filled(page: str) -> str:
         _, closed, tail = rest.partition(end)
         if not found or not closed:
             raise ValueError(f"{PAGE}: the markers of the table {kind!r} are missing, expected {begin!r} and {end!r}")
-        page = f"{head}{begin}\n{table(kind)}\n{end}{tail}"
+        page = f"{head}{begin}\n\n{table(kind)}\n\n{end}{tail}"
     return page
 
 

@@ -1,0 +1,224 @@
+"""The documentation says what the code does: generated tables, links, commands, and snippets that run."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from agents.baselines import BASELINES
+from agents.callbacks import save_model
+from agents.cli import main
+from agents.curves import COLUMNS
+from agents.run_folder import RunFolder
+from agents.scores import Scores
+from agents.training import make_agent, make_training_env
+from conf.schema import SCENARIOS, CheckConfig, DistPrivacyConfig, EvaluateConfig, RolloutConfig, TrainConfig
+from envs.distprivacy.files import check_fits, instance_from_dict, solution_from_dict
+from envs.distprivacy.networks import NETWORKS
+from envs.distprivacy.privacy import layer_limits, published_tables
+from envs.distprivacy.replay import replay
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+COMMANDS: dict[str, tuple[str, type, tuple[str, ...]]] = {
+    "agents.train": ("train", TrainConfig, ("run_root", "resume", "env.scenario")),
+    "agents.evaluate": ("evaluate", EvaluateConfig, ("run", "instance", "out")),
+    "agents.rollout": ("rollout", RolloutConfig, ("run", "instance", "out", "frames")),
+    "optimal.check": ("check", CheckConfig, ("instance", "solution")),
+}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The contents of all fenced blocks of a language ("": of none)."""
+    return [body for kind, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S) if kind == language]
+
+
+def section(text: str, heading: str) -> str:
+    """The text below a heading, up to the next one of any level."""
+    match = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", text, re.M | re.S)
+    assert match, heading
+    return match.group(1)
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all Markdown tables in ``text``, without their headings."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    rules = [index for index, row in enumerate(cells) if set(row[0]) == {"-"}]
+    return [row for index, row in enumerate(cells) if index not in rules and index + 1 not in rules]
+
+
+def prose(text: str) -> str:
+    """``text`` without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(text), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def load_tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("observation_table", ROOT / "docs" / "tools" / "observation_table.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+def test_observation_tables_are_those_of_the_code() -> None:
+    tool = load_tool()
+    page = TEXT["distprivacy.md"]
+    assert tool.filled(page) == page, "run: python docs/tools/observation_table.py --write"
+    assert "| `D : 2D` | `increase` |" in page and "| `16D+24 : 17D+24` | `mask` |" in page
+
+
+def test_every_curve_is_explained_in_order() -> None:
+    table = rows(section(TEXT["training.md"], "Curves"))
+    assert [row[0] for row in table] == [f"`{name}`" for name in COLUMNS]
+
+
+def test_the_columns_of_the_printed_table_are_explained_in_order() -> None:
+    table = rows(section(TEXT["training.md"], "The table"))
+    printed = [str(column.header) for column in Scores("title", []).table().columns]
+    assert [row[0] for row in table] == [f"`{name}`" for name in printed]
+
+
+def test_every_baseline_and_scenario_is_explained() -> None:
+    assert {row[0] for row in rows(section(TEXT["training.md"], "Baselines"))} == {f"`{name}`" for name in BASELINES}
+    named = " ".join(row[0] for row in rows(section(TEXT["distprivacy.md"], "3. Fleets and scenarios")))
+    assert all(f"`{name}`" in named for name in SCENARIOS)
+
+
+def test_the_privacy_limits_are_those_of_the_code() -> None:
+    stated: dict[tuple[str, str], list[str]] = {}
+    for network, span, *cells in rows(section(TEXT["distprivacy.md"], "6. Constraints")):
+        names = [layer.name for layer in NETWORKS[network.strip("`")]().layers]
+        first, last = span.split(" to ")
+        for name in names[names.index(first) : names.index(last) + 1]:
+            stated[network.strip("`"), name] = cells
+    for name, make in NETWORKS.items():
+        network = make()
+        limits = [layer_limits(network, published_tables()[name], ssim, 0.01) for ssim in (0.8, 0.6, 0.4)]
+        for index, layer in enumerate(network.layers[1:-1], start=1):
+            found = [
+                "source" if row[index].on_source else "none" if row[index].limit is None else str(row[index].limit)
+                for row in limits
+            ]
+            if (name, layer.name) != ("lenet", "fc2"):
+                assert stated[name, layer.name] == found, (name, layer.name)
+        decided = [
+            sum(layer.segments for layer, limit in zip(network.layers, row, strict=True) if not limit.on_source)
+            for row in limits
+        ]
+        (line,) = [row for row in rows(section(TEXT["distprivacy.md"], "2. Networks")) if row[0] == f"`{name}`"]
+        assert line[4] == ", ".join(f"{count:,}" for count in decided)
+        assert line[3] == f"{sum(layer.segments for layer in network.distributed):,}"
+
+
+# --- set-up, links, commands -----------------------------------------------------------------------------------------
+def test_the_readme_begins_with_the_two_commands() -> None:
+    first = re.search(r"^```\w*\n(.*?)^```$", TEXT["README.md"], re.M | re.S)
+    assert first is not None and first.group(1) == "make train\nmake test\n"
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^train:", makefile, re.M) and re.search(r"^test:", makefile, re.M)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_resolves(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(TEXT[page.name])):
+        if re.match(r"\w+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file.read_text(encoding="utf-8")), target
+
+
+def commands() -> list[str]:
+    found = [match for text in TEXT.values() for match in re.findall(r"python -m (?:agents|optimal)\.[^`|\n]+", text)]
+    return sorted({command.strip() for command in found})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Composed and checked like the real thing; only the work itself is left out."""
+    monkeypatch.chdir(tmp_path)
+    module, *arguments = shlex.split(command)[2:]
+    name, schema, paths = COMMANDS[module]
+    called: list[Any] = []
+    assert main(name, schema, called.append, paths, argv=arguments) == 0
+    assert called or "--help" in arguments
+
+
+# --- files and snippets ----------------------------------------------------------------------------------------------
+def readme_instance() -> str:
+    (text,) = blocks(TEXT["README.md"], "json")
+    return text
+
+
+def test_the_example_files_fit_together() -> None:
+    instance = instance_from_dict(json.loads(readme_instance()))
+    assert instance.task.privacy_scope == "group"
+    placement, report = (json.loads(block) for block in blocks(TEXT["distprivacy.md"], "json"))
+    solution = solution_from_dict(placement)
+    check_fits(solution, instance)
+    found = replay(instance, solution)
+    assert found.violations == () and found.objective_s > 0
+    assert set(report) == set(found.to_dict())
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the snippets open: the README's instance, and a run on it that was never trained."""
+    monkeypatch.chdir(tmp_path)
+    Path("fleet.json").write_text(readme_instance(), encoding="utf-8")
+    config = TrainConfig(name="fleet", num_envs=2, device="cpu", env=DistPrivacyConfig(scenario="fleet.json"))
+    env = make_training_env(config)
+    save_model(make_agent(config, env), RunFolder.create(config))
+    env.close()
+    return tmp_path
+
+
+SNIPPETS = [(name, index, code) for name in TEXT for index, code in enumerate(blocks(TEXT[name], "python"))]
+
+
+def shortened(code: str) -> str:
+    """The snippet with one small rollout as its training."""
+    code = re.sub(r"\.learn\([\d_]+\)", ".learn(1)", code)
+    return re.sub(r'"MlpPolicy", env, (n_steps=\d+, batch_size=\d+, )?', '"MlpPolicy", env, n_steps=64, ', code)
+
+
+@pytest.mark.parametrize(("page", "index", "code"), SNIPPETS, ids=[f"{name}-{index}" for name, index, _ in SNIPPETS])
+def test_every_snippet_runs(page: str, index: int, code: str, workplace: Path) -> None:
+    ast.parse(code)
+    exec(compile(shortened(code), f"{page}, snippet {index}", "exec"), {"__name__": "__main__"})
+    written = re.findall(r'save_\w+\(.*"([\w.]+)"\)$', code, re.M)
+    assert all((workplace / name).is_file() for name in written)
+
+
+def test_the_instance_of_the_readme_can_be_rolled_out(workplace: Path) -> None:
+    from agents.rollout import run
+
+    play: Callable[[RolloutConfig], dict[str, Any]] = run
+    assert play(RolloutConfig(run="runs/fleet", out="fleet.gif"))["rejected"] is False
+    assert (workplace / "fleet.gif").stat().st_size > 0
+
+
+def test_pictures_are_small() -> None:
+    pictures = [path for path in (ROOT / "docs" / "images").iterdir() if path.is_file()]
+    assert {path.name for path in pictures} >= {"episode.gif", "frame.png"}
+    assert all(path.stat().st_size < 1.5e6 for path in pictures)
