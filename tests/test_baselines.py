@@ -229,5 +229,7 @@ def test_random_is_uniform_over_valid_devices_and_can_be_repeated(fleets: Instan
 def test_unknown_names_and_missing_environments_are_named() -> None:
     with pytest.raises(ValueError, match=r"^baseline is 'gredy', expected one of random, greedy, packing"):
         baseline("gredy")
-    with pytest.raises(ValueError, match=r"^policy greedy plans ahead, expected the environment: act\(observation, env"):
+    with pytest.raises(
+        ValueError, match=r"^policy greedy plans ahead, expected the environment: act\(observation, env"
+    ):
         baseline("greedy").act(np.zeros(228, np.float32))

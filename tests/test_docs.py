@@ -7,12 +7,13 @@ import importlib.util
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from agents.baselines import BASELINES
 from agents.callbacks import save_model
@@ -104,11 +105,12 @@ def test_every_baseline_and_scenario_is_explained() -> None:
 
 def test_the_privacy_limits_are_those_of_the_code() -> None:
     stated: dict[tuple[str, str], list[str]] = {}
-    for network, span, *cells in rows(section(TEXT["distprivacy.md"], "6. Constraints")):
-        names = [layer.name for layer in NETWORKS[network.strip("`")]().layers]
+    for quoted, span, *cells in rows(section(TEXT["distprivacy.md"], "6. Constraints")):
+        owner = quoted.strip("`")
+        names = [layer.name for layer in NETWORKS[owner]().layers]
         first, last = span.split(" to ")
         for name in names[names.index(first) : names.index(last) + 1]:
-            stated[network.strip("`"), name] = cells
+            stated[owner, name] = cells
     for name, make in NETWORKS.items():
         network = make()
         limits = [layer_limits(network, published_tables()[name], ssim, 0.01) for ssim in (0.8, 0.6, 0.4)]
@@ -182,15 +184,18 @@ def test_the_example_files_fit_together() -> None:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with what the snippets open: the README's instance, and a run on it that was never trained."""
     monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in training; two are far slower where the machine is shared
     Path("fleet.json").write_text(readme_instance(), encoding="utf-8")
     config = TrainConfig(name="fleet", num_envs=2, device="cpu", env=DistPrivacyConfig(scenario="fleet.json"))
     env = make_training_env(config)
     save_model(make_agent(config, env), RunFolder.create(config))
     env.close()
-    return tmp_path
+    yield tmp_path
+    torch.set_num_threads(threads)
 
 
 SNIPPETS = [(name, index, code) for name in TEXT for index, code in enumerate(blocks(TEXT[name], "python"))]
@@ -199,7 +204,9 @@ SNIPPETS = [(name, index, code) for name in TEXT for index, code in enumerate(bl
 def shortened(code: str) -> str:
     """The snippet with one small rollout as its training."""
     code = re.sub(r"\.learn\([\d_]+\)", ".learn(1)", code)
-    return re.sub(r'"MlpPolicy", env, (n_steps=\d+, batch_size=\d+, )?', '"MlpPolicy", env, n_steps=64, ', code)
+    if "n_steps=" in code:
+        return re.sub(r"n_steps=\d+", "n_steps=8", code)
+    return code.replace('"MlpPolicy", env, ', '"MlpPolicy", env, n_steps=64, ')
 
 
 @pytest.mark.parametrize(("page", "index", "code"), SNIPPETS, ids=[f"{name}-{index}" for name, index, _ in SNIPPETS])

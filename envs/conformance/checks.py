@@ -75,7 +75,7 @@ def _require_picture(picture: Any, mode: str) -> None:
     if mode == "ansi":
         require(isinstance(picture, str) and picture, f"render() in mode ansi is a {type(picture)}, expected text")
     elif mode == "rgb_array":
-        shape = picture.shape if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 else ()
+        shape: tuple[int, ...] = picture.shape if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 else ()
         good = len(shape) == 3 and shape[2] == 3 and min(shape) > 0
         require(good, "render() in mode rgb_array is no uint8 frame of shape (height, width, 3)")
 
