@@ -1,8 +1,8 @@
 """Agents: masked DQN, baselines, training and evaluation.
 
-``agents.load(run)`` gives the policy of a run folder; ``agents.train(config)`` trains without the command line;
-``agents.evaluate(policy, instances)`` scores anything that acts. All are imported on first use, so that
-``python -m agents.train --help`` needs no torch.
+``agents.load(run)`` gives the policy of a run folder, ``agents.baseline(name)`` one that needs no training;
+``agents.training.train(config)`` trains without the command line, ``agents.evaluation.evaluate(policy, instances)`` scores
+anything that acts. What stands here is imported on first use, so that ``python -m agents.train --help`` needs no torch.
 """
 
 from __future__ import annotations

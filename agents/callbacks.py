@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -44,6 +45,7 @@ class Supervisor(BaseCallback):
         self._next_evaluation = config.evaluate_every
         self._next_checkpoint = config.checkpoint_every
         self._episodes = 0
+        self._latest: deque[tuple[float, float, float, float]] = deque(maxlen=200)  # the same, for the progress bar
         self._window: list[tuple[float, float, float, float]] = []  # return, latency, rejected, invalid
         self._best: tuple[float, float] = (np.inf, np.inf)  # rejections, latency
         self._clock = 0.0  # seconds of earlier sittings
@@ -87,6 +89,7 @@ class Supervisor(BaseCallback):
                 latency = NAN if info["rejected"] else float(info["latency_s"])
                 episode = (float(info["episode"]["r"]), latency, float(info["rejected"]), float(info["invalid_action"]))
                 self._window.append(episode)
+                self._latest.append(episode)
         return True
 
     def _on_rollout_start(self) -> None:
@@ -152,7 +155,7 @@ class Supervisor(BaseCallback):
 
     def recent(self) -> dict[str, float]:
         """Mean return, latency in milliseconds and rejection rate of the latest 200 episodes, for the progress bar."""
-        window = np.array(self._window[-200:]) if self._window else np.full((1, 4), NAN)
+        window = np.array(self._latest) if self._latest else np.full((1, 4), NAN)
         served = window[np.isfinite(window[:, 1]), 1]
         latency = 1e3 * float(served.mean()) if len(served) else NAN
         return {"return": float(window[:, 0].mean()), "latency_ms": latency, "rejected": float(window[:, 2].mean())}

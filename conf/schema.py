@@ -171,7 +171,7 @@ class TrainConfig:
 
 @dataclass
 class EvaluateConfig:
-    """Score runs and baselines on the same held-out instances, next to the optimum where it is known.
+    """Score runs and baselines on the same held-out instances.
 
     Examples:
         {command} run=runs/distprivacy-dqn-20250101-120000-s0

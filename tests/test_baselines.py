@@ -69,8 +69,12 @@ def test_placements_are_valid_and_every_request_is_served(name: str, fleets: Ins
 
 @pytest.mark.parametrize("name", PRIVATE)
 def test_placements_of_whole_periods_are_valid(name: str) -> None:
-    for arguments in ({"name": "lenet-10", "requests": 4}, {"name": "lenet-20", "churn": 0.4, "colluders": 2}):
-        instances = drawn(count=1, **arguments)
+    scenes: list[dict[str, Any]] = [
+        {"name": "lenet-10", "requests": 4},
+        {"name": "lenet-20", "churn": 0.4, "colluders": 2},
+    ]
+    for scene in scenes:
+        instances = drawn(count=1, **scene)
         outcome = score(name, instances)
         assert_valid(outcome, instances)
         assert outcome.rejected == 0
@@ -121,8 +125,8 @@ def test_no_baseline_beats_the_optimum(instance: Instance) -> None:
     valid = [
         latency
         for placement in reference.placements(instance, 0)
-        if not (outcome := reference.evaluate(instance, Solution((placement,), 0.0))).violations
-        and (latency := outcome.latencies_s[0]) is not None
+        if not (played := reference.evaluate(instance, Solution((placement,), 0.0))).violations
+        and (latency := played.latencies_s[0]) is not None
     ]
     instances = single(instance)
     losses = {}

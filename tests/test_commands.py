@@ -214,10 +214,11 @@ def test_files_that_are_missing_or_broken_end_with_exit_code_2(
         (["baseline=greedy", "instance=nowhere.json"], "nowhere.json"),
         (["baseline=greedy", "out=taken/a.gif"], "out is taken/a.gif, which cannot be used"),
     ]
-    for name, schema, run, cases in (
+    commands: list[tuple[str, type, Any, list[tuple[list[str], str]]]] = [
         ("evaluate", EvaluateConfig, evaluate.run, evaluations),
         ("rollout", RolloutConfig, rollout.run, rollouts),
-    ):
+    ]
+    for name, schema, run, cases in commands:
         for argv, part in cases:
             code = main(name, schema, run, ("run", "instance", "out", "frames")[: 3 + (name == "rollout")], argv=argv)
             out, err = capsys.readouterr()

@@ -15,7 +15,7 @@ from envs.distprivacy.build import as_generator, make_simulator, make_spaces
 from envs.distprivacy.generator import Generator
 from envs.distprivacy.placement import placement_of
 from envs.distprivacy.simulator import Options
-from envs.distprivacy.supply import BLOCK, MOST_TRIES, Supply, no_decision_error
+from envs.distprivacy.supply import BLOCK, MOST_TRIES, Supply, absent_slots, no_decision_error
 from envs.distprivacy.types import Instance, RequestSolution
 from envs.distprivacy.warmup import warm_up
 
@@ -226,6 +226,93 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
             raise ValueError(f"reset option is {sorted(unknown)[0]!r}, expected instance or absent")
         assert self._supply is not None
         if "absent" in options:
+            absent = absent_slots(options["absent"], self.simulator.max_devices)
+            self._supply.absent = absent
+            self._next_head = BLOCK
+            self._begun = False
+        given = self._read_options(options or {})
+        if given is not None:
+            self._begin_given(given)
+        elif not self._continue_period():
+            self._begin_generated()
+        self._over = False
+        batch.look(self._row, self._place, *self._arguments, self._observation, self._mask)
+        if self.render_mode == "human":
+            self.render()
+        return self._observation.copy(), self._info()
+
+    def step(self, action: Any) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
+        """Give the next map to device ``action``; see the class."""
+        reward, terminated, valid, latency = batch.scalar_step(
+            self._row, self._place, *self._arguments, int(action), self._observation, self._mask
+        )
+        info: dict[str, Any] = {"action_mask": self._mask.copy(), "latency_s": latency}
+        if terminated:
+            self._over = True
+            info = self._info(latency)
+            info["invalid_action"] = not valid
+        if self.render_mode == "human":
+            self.render()
+        return self._observation.copy(), reward, terminated, False, info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which devices may take the next map, bool ``(max_devices,)`` (the name that sb3-contrib's MaskablePPO asks for)."""
+        return self._mask.astype(np.bool_)
+
+    def render(self) -> Any:
+        """The current placement: an RGB array ``(height, width, 3)``, a window, or a text table."""
+        if self.render_mode is None:
+            gym.logger.warn("render() needs a render_mode, e.g. gym.make(..., render_mode='rgb_array')")
+            return None
+        from envs.distprivacy import viewer
+
+        if self.render_mode == "ansi":
+            return viewer.to_text(self)
+        if self._viewer is None:
+            self._viewer = viewer.Viewer()
+        frame = self._viewer.draw(self)
+        if self.render_mode == "human":
+            self._viewer.show(frame, self.metadata["render_fps"])
+            return None
+        return frame
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._viewer is not None:
+            self._viewer.close()
+            self._viewer = None
+
+    # --- what else users ask for -------------------------------------------------------------------------------------
+    @property
+    def instance(self) -> Instance:
+        """The current period's instance, as generated or given; absent devices are left out."""
+        if self._given is not None:
+            return self._given
+        return self.generator.decode(self._row[: self.simulator.instance_length], self.simulator)
+
+    @property
+    def latency_s(self) -> float:
+        """Latency of the current request so far, seconds."""
+        from envs.distprivacy.dynamics import latency_so_far
+
+        return float(latency_so_far(self._row))
+
+    @property
+    def request_index(self) -> int:
+        """Index of the current request in the period."""
+        return int(self._row[s.REQUEST])
+
+    def request_solution(self) -> RequestSolution:
+        """Placement of the current, finished request, in the indices of ``instance``."""
+        return placement_of(self.simulator, self._row, self._place)
+
+    # --- periods -----------------------------------------------------------------------------------------------------
+    def _read_options(self, options: dict[str, Any]) -> Instance | None:
+        unknown = set(options) - {"instance", "absent"}
+        if unknown:
+            raise ValueError(f"reset option is {sorted(unknown)[0]!r}, expected instance or absent")
+        assert self._supply is not None
+        if "absent" in options:
             absent = np.unique(np.asarray(list(options["absent"]), np.int64))
             if len(absent) and not (absent[0] >= 0 and absent[-1] < self.simulator.max_devices):
                 raise ValueError(
@@ -254,7 +341,7 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
 
     def _continue_period(self) -> bool:
         """Go to the next decision of the period begun; False at its end."""
-        if not self._begun:
+        if not self._begun or self.simulator.options.episode == "period":
             return False
         if self._row[s.STATUS] == s.DECIDE:
             if self._over:

@@ -6,6 +6,8 @@ and the vector environment see the same instances from the same seed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,15 @@ class Supply:
         if len(self.absent):
             from envs.distprivacy.state import O_PRESENT
 
-            heads[:, self.simulator.dims[O_PRESENT] + self.absent] = 0.0
+            heads[:, int(self.simulator.dims[O_PRESENT]) + self.absent] = 0.0
+
+
+def absent_slots(given: Iterable[int], slots: int) -> NDArray[np.int64]:
+    """Device slots named by a reset option, sorted. Raises ``ValueError`` for a slot outside 0..slots - 1."""
+    absent = np.unique(np.asarray(list(given), np.int64))
+    if len(absent) and not (absent[0] >= 0 and absent[-1] < slots):
+        raise ValueError(f"absent is {absent.tolist()}, expected device slots in 0..{slots - 1}")
+    return absent
 
 
 def no_decision_error() -> ValueError:

@@ -16,7 +16,7 @@ from envs.distprivacy.build import as_generator, make_simulator, make_spaces
 from envs.distprivacy.dynamics import latency_so_far
 from envs.distprivacy.generator import Generator
 from envs.distprivacy.simulator import Options
-from envs.distprivacy.supply import BLOCK, MOST_TRIES, Supply, no_decision_error
+from envs.distprivacy.supply import BLOCK, MOST_TRIES, Supply, absent_slots, no_decision_error
 from envs.distprivacy.types import Instance
 from envs.distprivacy.warmup import warm_up
 
@@ -108,7 +108,7 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds were given, expected {self.num_envs}")
         if "absent" in options:
-            self._absent = np.unique(np.asarray(list(options["absent"]), np.int64))
+            self._absent = absent_slots(options["absent"], self.simulator.max_devices)
         for i, number in enumerate(seeds):
             if number is not None or len(self._supplies) <= i:
                 rng, _ = seeding.np_random(number)
