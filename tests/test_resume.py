@@ -30,9 +30,7 @@ def resumed(folder: Path) -> TrainConfig:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never interrupted."""
-    folder = train(tiny(tmp_path_factory.mktemp("whole"), tensorboard=True)).folder
-    assert folder is not None
-    return folder
+    return uninterrupted(tmp_path_factory.mktemp("whole"))
 
 
 class Crash(Exception):
@@ -164,5 +162,3 @@ def test_folders_and_files_that_cannot_be_resumed(
     best.unlink()
     with pytest.raises(UserError, match=r"^model .*best_model.zip does not exist, expected"):
         agents.load(folder)
-
-

@@ -1,41 +1,30 @@
-"""Training: a complete run folder, reproducible, and exact continuation after a crash or a kill at any moment."""
+"""Training: a complete and reproducible run folder, policies that act, settings that do not fit."""
 
 from __future__ import annotations
 
-import csv
 import json
-import multiprocessing
-import shutil
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from stable_baselines3.common.callbacks import BaseCallback
+from tiny_runs import PATHS, STEPS, outcome, rows, scalars, tiny, uninterrupted, weights
 
 import agents
-import envs
-from agents.cli import Interrupted, main
+from agents.cli import main
 from agents.curves import COLUMNS, TIMING_COLUMNS
-from agents.learned import load_model
 from agents.run_folder import resume_config
 from agents.train import run as train_command
 from agents.training import train
 from conf.messages import UserError
-from conf.schema import DistPrivacyConfig, DqnConfig, TrainConfig
-
-assert envs.ENVIRONMENTS
+from conf.schema import DistPrivacyConfig, TrainConfig
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never interrupted."""
-    folder = train(tiny(tmp_path_factory.mktemp("whole"), tensorboard=True)).folder
-    assert folder is not None
-    return folder
+    return uninterrupted(tmp_path_factory.mktemp("whole"))
 
 
 # --- what a run leaves -----------------------------------------------------------------------------------------------
