@@ -76,12 +76,12 @@ class Scores:
             mine = outcome is self.outcomes[0]
             table.add_row(
                 outcome.policy + ("" if outcome.respects_privacy else " *"),
-                f"{1e3 * outcome.mean_latency_s:.4f} \u00b1 {5e2 * (high - low):.2g}",
+                f"{short(1e3 * outcome.mean_latency_s)} \u00b1 {short(5e2 * (high - low), 2)}",
                 versus,
                 f"{100 * outcome.rejection_rate:.1f} %",
                 f"{int(outcome.violations.sum())}",
-                f"{outcome.mean_shared_bytes / 1e3:,.1f}",
-                f"{1e3 * outcome.seconds:.3f}",
+                short(outcome.mean_shared_bytes / 1e3, 3),
+                short(1e3 * outcome.seconds, 3),
                 style="bold" if mine else None,
             )
         return table
@@ -92,6 +92,14 @@ _CAPTION = (
     "that all policies served; broken: violated constraints, by replay; sent: data between devices per request; decide: "
     "time to decide a request. * ignores privacy, so no valid answer."
 )
+
+
+def short(value: float, digits: int = 5) -> str:
+    """``value`` with at most ``digits`` significant digits, whole from there on, never in powers of ten."""
+    if not np.isfinite(value) or value == 0:
+        return "-" if not np.isfinite(value) else "0"
+    places = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    return f"{value:,.{min(places, 6)}f}"
 
 
 def interval(latency_s: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 import reference
 import strategies
 from hypothesis import given
@@ -15,7 +16,7 @@ from test_physics import close, examples, upper_bound
 from envs.distprivacy import state as s
 from envs.distprivacy.placement import placement_of
 from envs.distprivacy.simulator import Simulator
-from envs.distprivacy.types import Instance, RequestSolution, Solution
+from envs.distprivacy.types import Device, Instance, Layer, Network, Request, RequestSolution, Solution, Task
 
 Row, Place = NDArray[np.float64], NDArray[np.int16]
 Placement = tuple[tuple[str, tuple[int, ...]], ...]
@@ -72,13 +73,34 @@ def valid_placements(instance: Instance) -> dict[Placement, float]:
     return result
 
 
-@examples(120)
-@given(strategies.tiny_instances())
-def test_the_mask_allows_the_valid_placements_and_no_other(instance: Instance) -> None:
+def check_mask(instance: Instance) -> None:
     reached, valid = explore(instance).reached, valid_placements(instance)
     assert set(valid) - set(reached) == set(), "the mask hides a valid placement"
     assert set(reached) - set(valid) == set(), "the mask allows a placement that breaks a constraint"
     assert all(close(reached[placement], latency) for placement, latency in valid.items())
+
+
+@examples(120)
+@given(strategies.tiny_instances())
+def test_the_mask_allows_the_valid_placements_and_no_other(instance: Instance) -> None:
+    check_mask(instance)
+
+
+@pytest.mark.parametrize("bandwidth", [0.0, 4.0, 8.0, 12.0, 16.0])
+@pytest.mark.parametrize("middle", ["act", "conv"])
+def test_a_conv_that_sends_all_its_sums_to_the_source(middle: str, bandwidth: float) -> None:
+    """Its holder pays for every output map, so giving its maps away may be all that it can afford, or keeping them all."""
+    inside = Layer("middle", "act", 1, 1, 1) if middle == "act" else Layer("middle", "conv", 1, 2, 1, 1)
+    layers = (
+        Layer("first", "conv", 1, 1, 1, 1),
+        inside,
+        Layer("deep", "conv", inside.outputs, 2, 1, 1),
+        Layer("last", "conv", 2, 1, 1, 1),
+    )
+    task = Task({"net-0": Network("net-0", layers)}, {"net-0": {}})
+    ample = Device("ample", 1e12, 1.0, 1.0, 1e12, 1e12)
+    short = Device("short", 1e12, 1.0, 1.0, 1e12, bandwidth)
+    check_mask(Instance(task, (ample, short), (ample,), (Request(0, "net-0"),)))
 
 
 def completes_so_far(instance: Instance, place: Place, offsets: list[int], k: int, p: int) -> bool:
