@@ -18,7 +18,7 @@ from agents.evaluation import InstanceSet, Outcome, evaluate
 from envs.distprivacy.generator import InstanceList, toy_instance
 from envs.distprivacy.replay import replay
 from envs.distprivacy.scenarios import scenario
-from envs.distprivacy.types import Instance, RequestSolution, Solution, Task
+from envs.distprivacy.types import Device, Instance, Layer, Network, Request, RequestSolution, Solution, Task
 
 assert envs.ENVIRONMENTS
 PRIVATE = [name for name in BASELINES if name != "per-layer"]
@@ -136,6 +136,15 @@ def test_no_baseline_beats_the_optimum(instance: Instance) -> None:
         rejected, latency = losses[name] = loss(outcome.solutions[0])
         assert rejected or latency >= min(valid) * (1 - 1e-9)
     assert_order(losses)
+
+
+def test_subset_may_use_the_whole_fleet() -> None:
+    layers = (Layer("a", "conv", 1, 6, 1, 1), Layer("b", "conv", 6, 4, 1, 9), Layer("c", "fc", 4, 2))
+    task = Task({"net": Network("net", layers)}, {"net": {}})
+    fleet = tuple(Device(f"device-{j}", 1e9, 1e3, 1e9) for j in range(3))
+    instance = Instance(task, fleet, (Device("camera", 1e9, 1e9, 1e9),), (Request(0, "net"),))
+    for name in ("greedy", "subset"):  # two maps of 36 multiplications each
+        assert loss(score(name, single(instance)).solutions[0])[1] == pytest.approx(2 * 36 / 1e3, rel=1e-4)
 
 
 # --- greedy ----------------------------------------------------------------------------------------------------------

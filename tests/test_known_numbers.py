@@ -11,10 +11,11 @@ from envs.distprivacy import tables as t
 from envs.distprivacy.dynamics import latency_so_far
 from envs.distprivacy.networks import NETWORKS
 from envs.distprivacy.privacy import layer_limits, published_tables
+from envs.distprivacy.replay import replay
 from envs.distprivacy.scenarios import paper_task, scenario
 from envs.distprivacy.simulator import Options, Simulator
 from envs.distprivacy.tables import compile_task
-from envs.distprivacy.types import Instance
+from envs.distprivacy.types import Device, Instance, Layer, Network, Request, RequestSolution, Solution, Task
 
 
 def greedy_latencies(instance: Instance) -> list[float]:
@@ -103,3 +104,30 @@ def test_privacy_limits(network: str, ssim: float, expected: dict[str, int]) -> 
     on_source = {layer.name for layer, limit in zip(net.layers, limits, strict=True) if limit.on_source}
     first_fc = next(layer.name for layer in net.layers if layer.kind == "fc")
     assert on_source == {net.layers[0].name, net.layers[-1].name, first_fc}
+
+
+def test_a_layer_kept_on_the_source_does_not_split_a_group() -> None:
+    layers = (
+        Layer("conv1", "conv", 1, 2, 4, 1),
+        Layer("relu1", "act", 2, 2, 4),
+        Layer("pool1", "pool", 2, 2, 1),
+        Layer("conv2", "conv", 2, 1, 1, 1),
+        Layer("fc1", "fc", 1, 1),
+    )
+    table: dict[str, dict[int, float | None]] = {
+        "conv1": {1: 0.1, 2: 0.9},  # read by relu1: limit 1
+        "relu1": {1: 0.9, 2: 0.9},  # read by pool1: limit 0, on the source
+        "pool1": {1: 0.1, 2: 0.9},  # read by conv2: limit 1
+    }
+    task = Task({"net": Network("net", layers)}, {"net": table}, 0.5, 0.0, "group")
+    devices = tuple(Device(f"device-{j}", 1e9, 1e9, 1e9) for j in range(2))
+    instance = Instance(task, devices, (Device("camera", 1e9, 1e9, 1e9),), (Request(0, "net"),))
+
+    def privacy_violations(conv2: tuple[int, int]) -> int:
+        placement = {"relu1": (0, 1), "pool1": (-1, -1), "conv2": conv2}
+        report = replay(instance, Solution((RequestSolution(False, 0.0, placement),), 0.0))
+        assert all(violation.kind == "privacy" for violation in report.violations)
+        return len(report.violations)
+
+    assert privacy_violations((0, 1)) == 0
+    assert privacy_violations((1, 0)) == 2  # each has then seen both maps

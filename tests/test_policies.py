@@ -144,6 +144,9 @@ def test_as_a_policy_it_is_saved_with_its_sizes(tmp_path: Path, monkeypatch: pyt
     loaded = MaskableDQN.load(tmp_path / "model.zip", device="cpu")
     assert isinstance(loaded.q_net, DeviceQNetwork)
     assert loaded.q_net.own.out_features == 24 and len(loaded.q_net.embed) == 5
+    model.policy.save(str(tmp_path / "policy"))
+    alone: Any = DevicePolicy.load(str(tmp_path / "policy"), device="cpu")
+    assert alone.q_net.own.out_features == 24
     observations = observed(20)
     trained: Any = model.q_net
     assert np.array_equal(q_of(loaded.q_net, observations), q_of(trained, observations))

@@ -33,7 +33,7 @@ def test_a_run_folder_is_complete(whole: Path) -> None:
     models = {"best_model.zip", "last_model.zip"}
     tables = {"config.yaml", "versions.json", "metrics.csv", "timing.csv", "summary.json"}
     assert files == models | tables | {"checkpoints"}
-    assert sorted(p.name for p in (whole / "checkpoints").iterdir()) == ["step-000000000700.pt", "step-000000000720.pt"]
+    assert sorted(p.name for p in (whole / "checkpoints").iterdir()) == ["step-000000000684.pt", "step-000000000720.pt"]
     metrics, timing = rows(whole / "metrics.csv"), rows(whole / "timing.csv")
     assert tuple(metrics[0]) == tuple(COLUMNS) and tuple(timing[0]) == TIMING_COLUMNS
     assert [row["step"] for row in metrics] == [row["step"] for row in timing] == ["240", "480", "720"]

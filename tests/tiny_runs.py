@@ -19,7 +19,7 @@ PATHS = ("run_root", "resume", "env.scenario")
 
 
 def tiny(root: Path, *, agent: dict[str, Any] | None = None, **changes: Any) -> TrainConfig:
-    """A run of a second or two: evaluations every 240 steps, checkpoints every 100."""
+    """A run of a second or two: evaluations every 240 steps, checkpoints every 76, some of them amid booked episodes."""
     values: dict[str, Any] = {
         "steps": STEPS,
         "num_envs": 4,
@@ -27,7 +27,7 @@ def tiny(root: Path, *, agent: dict[str, Any] | None = None, **changes: Any) -> 
         "evaluate_instances": 3,
         "final_instances": 3,
         "baselines": ["greedy"],
-        "checkpoint_every": 100,
+        "checkpoint_every": 76,
         "run_root": str(root),
         "name": "run",
         "tensorboard": False,

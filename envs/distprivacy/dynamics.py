@@ -194,7 +194,7 @@ def start_layer(row: Row, d: Dims, table: Table) -> None:
     if partial:
         for j in range(slots):
             row[d[s.O_UNIT_IN] + j] = unit * (second if j == slowest_at else slowest)
-    if int(table[k, t.GROUP]) == k:
+    if int(table[k, t.GROUP]) == k and table[k, t.ON_SOURCE] == 0.0:
         row[d[s.O_DISTINCT] : d[s.O_DISTINCT] + slots] = 0.0
     if table[k, t.IN_MODE] == t.MAPS:
         row[d[s.O_SENT] : d[s.O_SENT] + slots * slots] = 0.0

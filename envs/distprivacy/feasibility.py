@@ -14,18 +14,10 @@ import numpy as np
 from envs._jit import kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
+from envs.distprivacy.counting import fits, largest, most_total
 from envs.distprivacy.dynamics import BUDGET_TOLERANCE, Dims, Place, Row, Table, map_holder
 
-_MANY = 1e9
 _EXACT = 1.0 + BUDGET_TOLERANCE
-
-
-@kernel
-def fits(budget: float, used: float, unit: float) -> float:
-    """Units that still fit a budget: floor((budget (1 + 1e-9) - used) / unit); a large number where a unit costs nothing."""
-    if unit <= 0.0:
-        return _MANY
-    return max(0.0, np.floor((budget * _EXACT - used) / unit))  # type: ignore[no-any-return]
 
 
 @kernel
@@ -40,39 +32,6 @@ def capacity(row: Row, d: Dims, table: Table, k: int, j: int) -> float:
 def bandwidth_left(row: Row, d: Dims, j: int) -> float:
     """Bytes that slot j may still send in this period."""
     return row[d[s.O_BANDWIDTH] + j] * _EXACT - row[d[s.O_USED_BANDWIDTH] + j]  # type: ignore[no-any-return]
-
-
-@kernel
-def largest(values: Row, start: int, n: int, c: int, at: int, value: float) -> float:
-    """Sum of the c largest of ``values[start:start + n]``, with entry ``at`` (if >= 0) taken to be ``value``."""
-    best = np.zeros(c)
-    for j in range(n):
-        x = value if j == at else values[start + j]
-        for r in range(c):
-            if x > best[r]:
-                x, best[r] = best[r], x
-    return best.sum()  # type: ignore[no-any-return]
-
-
-@kernel
-def most_total(low: Row, high: Row, limit: float, c: int) -> float:
-    """Largest sum of counts x with low <= x <= high of which the c largest together stay within ``limit``; -1 if none.
-
-    Raising the smallest counts first costs the c largest least, so the best x is a water level.
-    """
-    n = low.shape[0]
-    x = low.copy()
-    if largest(x, 0, n, c, -1, 0.0) > limit:
-        return -1.0
-    while True:
-        # raise every count at or below the current lowest raisable level by one, one at a time
-        pick = -1
-        for j in range(n):
-            if x[j] < high[j] and (pick < 0 or x[j] < x[pick]):
-                pick = j
-        if pick < 0 or largest(x, 0, n, c, pick, x[pick] + 1.0) > limit:
-            return x.sum()  # type: ignore[no-any-return]
-        x[pick] += 1.0
 
 
 @kernel
@@ -140,6 +99,8 @@ def open_layer(row: Row, d: Dims, table: Table) -> None:
                     low = 0.0 if unit * segments <= left else segments + 1.0
                 else:
                     low = max(0.0, np.ceil((unit * segments - left) / (unit - send)))
+                    if low > 0.0:
+                        low = np.ceil((unit * segments + table[k, t.SEND_ONCE] - left) / (unit - send))
             else:
                 cap = min(cap, fits(left, 0.0, send))
             if table[k, t.SEND_ONCE] > left:
@@ -231,12 +192,29 @@ def may_see(row: Row, d: Dims, table: Table, k: int, j: int) -> bool:
 def can_finish(row: Row, d: Dims, table: Table, k: int, i: int, home: float, count: float, left: float) -> bool:
     """Whether slot i, with ``count`` maps of this layer and ``home`` maps of the last still to go, can afford its sends.
 
-    Maps that find no room at home must move, at IN_UNIT bytes; those that stay cost what the source must get of them.
+    Maps that find no room at home must move, at IN_UNIT bytes; those that stay cost what the source must get of them,
+    which may be more than moving them all.
     """
     move = max(0.0, home - (row[d[s.O_CAP] + i] - count))
     final = count + home - move
     send = table[k, t.SEND_MAP] * final + (table[k, t.SEND_ONCE] if final > 0.0 else 0.0)
-    return table[k, t.IN_UNIT] * move + send <= left  # type: ignore[no-any-return]
+    stay = table[k, t.IN_UNIT] * move + send
+    leave = table[k, t.IN_UNIT] * home + table[k, t.SEND_MAP] * count + (table[k, t.SEND_ONCE] if count > 0.0 else 0.0)
+    return min(stay, leave) <= left  # type: ignore[no-any-return]
+
+
+@kernel
+def least(row: Row, d: Dims, table: Table, k: int, j: int, more: float) -> float:
+    """Fewest maps of conv-fed layer k that slot j must end with, if it takes ``more`` now (PARTIAL).
+
+    A holder that has any map of a conv before a layer on the source sends its own sums there too (SEND_ONCE).
+    """
+    count, low, once = row[d[s.O_COUNT] + j] + more, row[d[s.O_LOW] + j], table[k, t.SEND_ONCE]
+    if count > 0.0 and once > 0.0 and row[d[s.O_PREV] + j] > 0.0:
+        unit = table[k, t.IN_UNIT]
+        rest = unit * (table[k, t.SEGMENTS] - row[s.SEGMENT] - more)
+        low = count + np.ceil((rest + once - bandwidth_left(row, d, j)) / unit)
+    return max(low, count)  # type: ignore[no-any-return]
 
 
 @kernel
@@ -245,15 +223,16 @@ def fill_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
     k = int(row[s.LAYER])
     mode, unit, segments = int(table[k, t.IN_MODE]), table[k, t.IN_UNIT], table[k, t.SEGMENTS]
     devices = d[s.DEVICES]
-    mask, count, cap, low = d[s.O_MASK], d[s.O_COUNT], d[s.O_CAP], d[s.O_LOW]
+    mask, count, cap = d[s.O_MASK], d[s.O_COUNT], d[s.O_CAP]
     dead = False
     low_total, room, short, short_at, holder = 0.0, 0.0, 0, int(devices), int(devices)
     home_affords = False
     if mode == t.PARTIAL:
         for i in range(devices + 1):
-            low_total += max(row[low + i], row[count + i])
+            must = least(row, d, table, k, i, 0.0)
+            low_total += must
             room += row[cap + i]
-            dead = dead or row[low + i] > row[cap + i]
+            dead = dead or must > row[cap + i]
         dead = dead or low_total > segments or room < segments
     elif mode == t.MAPS:
         holder = map_holder(row, place, d, table, k)
@@ -283,11 +262,12 @@ def fill_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
         ok = not dead and row[d[s.O_PRESENT] + j] > 0.0 and n < row[cap + j]
         if ok:
             if mode == t.PARTIAL:
-                ok = low_total + (1.0 if n + 1.0 > max(row[low + j], n) else 0.0) <= segments
+                must = least(row, d, table, k, j, 1.0)
+                ok = must <= row[cap + j] and low_total - least(row, d, table, k, j, 0.0) + must <= segments
             elif mode == t.MAPS:
-                if j != holder:
-                    home = row[d[s.O_HOME] + j]
-                    ok = home_affords and can_finish(row, d, table, k, j, home, n + 1.0, bandwidth_left(row, d, j))
+                home = row[d[s.O_HOME] + j] - (1.0 if j == holder else 0.0)
+                ok = j == holder or home_affords
+                ok = ok and can_finish(row, d, table, k, j, home, n + 1.0, bandwidth_left(row, d, j))
             else:
                 ok = short == 0 or (short == 1 and short_at == j)
                 ok = ok and table[k, t.SEND_MAP] + table[k, t.SEND_ONCE] <= bandwidth_left(row, d, j)

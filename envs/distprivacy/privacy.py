@@ -61,22 +61,19 @@ def layer_limits(network: Network, table: PrivacyTable, target: float, tolerance
 def map_groups(network: Network, limits: tuple[LayerLimit, ...]) -> tuple[int, ...]:
     """For each layer the index of the first layer of its group.
 
-    A group is a run of distributed, limited layers that carry the same maps: the output of one conv (or of the first
-    layer) through its act and pool layers to the next conv. Layers without a limit and layers on the source are groups
-    of their own: no device is limited there.
+    A group is the distributed, limited layers that carry the same maps: the output of one conv (or of the first layer)
+    through its act and pool layers to the next conv, layers that are kept on the source in between left out. Layers without
+    a limit, layers on the source and fc layers are groups of their own: no device is limited there, or only by one segment.
     """
     first: list[int] = []
+    group: int | None = None  # of the maps that the current layer receives
     for index, layer in enumerate(network.layers):
-        bound = limits[index].limit is not None and not limits[index].on_source
-        joins = (
-            index > 1
-            and bound
-            and limits[index - 1].limit is not None
-            and not limits[index - 1].on_source
-            and network.layers[index - 1].kind in ("act", "pool")
-            and layer.kind != "fc"
-        )
-        first.append(first[-1] if joins else index)
+        if index < 2 or network.layers[index - 1].kind in ("conv", "fc"):
+            group = None  # new maps
+        member = limits[index].limit is not None and not limits[index].on_source and layer.kind != "fc"
+        if member and group is None:
+            group = index
+        first.append(group if member and group is not None else index)
     return tuple(first)
 
 

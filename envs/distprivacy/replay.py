@@ -102,6 +102,7 @@ def _placement_violations(
     network = task.networks[instance.requests[index].network]
     start = int(simulator.tables.networks[simulator.tables.index(instance.requests[index].network), t.START])
     held: dict[int, set[int]] = {}
+    groups = simulator.tables.layers[start : start + len(network.layers), t.GROUP]
     for position, layer in enumerate(network.layers[1:-1], start=1):
         k = start + position
         line = simulator.tables.layers[k]
@@ -119,7 +120,7 @@ def _placement_violations(
         for segment, device in enumerate(slots):
             if device != source:
                 held.setdefault(int(device), set()).add(segment)
-        ends_group = task.privacy_scope == "layer" or int(simulator.tables.layers[k + 1, t.GROUP]) != int(line[t.GROUP])
+        ends_group = task.privacy_scope == "layer" or line[t.GROUP] not in groups[position + 1 :]
         if ends_group:
             yield from _privacy_violations(
                 {j: len(maps) for j, maps in held.items()}, line[t.LIMIT], task.colluders, index, layer.name
