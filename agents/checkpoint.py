@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,18 @@ from envs.atomic import atomic_path
 
 KEEP = 2
 _VERSION = 1
+_UNREADABLE = (
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    OSError,
+    AttributeError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+"""What reading a damaged or foreign file raises."""
 
 
 def save_checkpoint(folder: Path, model: MaskableDQN, progress: dict[str, Any]) -> Path:
@@ -53,6 +66,10 @@ def load_checkpoint(path: Path, model: MaskableDQN) -> dict[str, Any]:
     Raises ``UserError`` when the file cannot be read or belongs to another config.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself reads a damaged file without a word
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"damaged at {damaged}")
         data = th.load(path, map_location=model.device, weights_only=False)
         if data["version"] != _VERSION:
             raise ValueError(f"version {data['version']}")
@@ -61,16 +78,7 @@ def load_checkpoint(path: Path, model: MaskableDQN) -> dict[str, Any]:
         model.replay_buffer = data["replay_buffer"]
         model.replay_buffer.device = model.device
         model.set_training_state(data["training"])
-    except (
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        OSError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except _UNREADABLE as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"checkpoint {path} cannot be read ({first}), expected a file that agents.train has written; without it the run "

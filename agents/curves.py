@@ -63,8 +63,9 @@ class Curves:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            # after a resume, events past the checkpoint are superseded
-            self._writer = SummaryWriter(str(self._folder), purge_step=step if len(self._rows) > 1 else None)
+            # after a resume, events of an earlier sitting from this step on are superseded
+            earlier = any(self._folder.glob("events.out.tfevents.*"))
+            self._writer = SummaryWriter(str(self._folder), purge_step=step if earlier else None)
         return self._writer
 
     def write(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import os
 from types import TracebackType
 from typing import Any
 
@@ -24,9 +25,15 @@ def sentence_on(error: Exception, config: Any) -> str | None:
     if isinstance(error, OSError) and isinstance(error.filename, str):
         for entry, value in flat(config):
             for path in value if isinstance(value, list) else [value]:
-                if entry.rule.path and path and error.filename.startswith(str(path)):
+                if entry.rule.path and path and _is_about(error.filename, str(path)):
                     return f"{entry.path} is {shown(path)}, which cannot be used: {error.filename}: {error.strerror}"
     return None
+
+
+def _is_about(filename: str, path: str) -> bool:
+    """Whether the system refused ``path`` itself, what lies in it, or a folder on the way to it."""
+    refused, given = os.path.realpath(filename), os.path.realpath(path)
+    return filename.startswith(path) or refused.startswith(given) or given.startswith(refused + os.sep)
 
 
 def _raised_by_us(traceback: TracebackType | None) -> bool:

@@ -106,6 +106,16 @@ def test_a_killed_run_goes_on_exactly(whole: Path, tmp_path: Path) -> None:
     assert scalars(folder, "loss") == scalars(whole, "loss")
 
 
+def test_tensorboard_shows_every_step_once_after_a_restart(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(Crash):
+        train(tiny(tmp_path, tensorboard=True, checkpoint_every=0), callbacks=[CrashAt(300)])
+    folder = tmp_path / "run"
+    assert list(scalars(folder, "loss")) == [240]
+    time.sleep(1.0)  # TensorBoard orders event files by the second of their making
+    train(resumed(folder))
+    assert scalars(folder, "loss") == scalars(whole, "loss")
+
+
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match=rf"^resume={tmp_path}/run goes on from the last checkpoint$"):
         train(tiny(tmp_path), callbacks=[CrashAt(10, error=KeyboardInterrupt)])
