@@ -15,7 +15,7 @@ from envs.atomic import atomic_path
 
 KEEP = 2
 _VERSION = 1
-_UNREADABLE = (
+UNREADABLE = (
     RuntimeError,
     ValueError,
     KeyError,
@@ -60,16 +60,24 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def check_archive(path: Path) -> None:
+    """Compare the checksums of a zip file (torch reads damaged ones silently). Raises ``ValueError``, ``OSError``."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        raise ValueError(str(error)) from error
+    if damaged is not None:
+        raise ValueError(f"damaged at {damaged}")
+
+
 def load_checkpoint(path: Path, model: MaskableDQN) -> dict[str, Any]:
     """Put a checkpoint into ``model`` (built from the same config); returns the callbacks' ``progress``.
 
     Raises ``UserError`` when the file cannot be read or belongs to another config.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch itself reads a damaged file without a word
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"damaged at {damaged}")
+        check_archive(path)
         data = th.load(path, map_location=model.device, weights_only=False)
         if data["version"] != _VERSION:
             raise ValueError(f"version {data['version']}")
@@ -78,7 +86,7 @@ def load_checkpoint(path: Path, model: MaskableDQN) -> dict[str, Any]:
         model.replay_buffer = data["replay_buffer"]
         model.replay_buffer.device = model.device
         model.set_training_state(data["training"])
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"checkpoint {path} cannot be read ({first}), expected a file that agents.train has written; without it the run "

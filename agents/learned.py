@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +11,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
+from agents.checkpoint import UNREADABLE, check_archive
 from agents.dqn import MaskableDQN
 from agents.masking import masked_argmax, split_mask
 from agents.run_folder import RunFolder
@@ -79,8 +79,9 @@ def load_model(path: str | os.PathLike[str], device: str = "auto") -> MaskableDQ
             f"model {path} does not exist, expected the best_model.zip of a run that has been evaluated once"
         )
     try:
+        check_archive(Path(path))
         return MaskableDQN.load(Path(path), device=device)
-    except (zipfile.BadZipFile, ValueError, KeyError, RuntimeError, EOFError, OSError) as error:
+    except (*UNREADABLE, AssertionError) as error:  # SB3 asserts that the file holds what it needs
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"model {path} cannot be read ({first}), expected a file that agents.train has written"
