@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.cli import main
+from conf.messages import UserError
 from conf.schema import DistPrivacyConfig, RolloutConfig
 
 
@@ -27,6 +28,10 @@ def run(config: RolloutConfig) -> dict[str, Any]:
     arguments = env_arguments(world)
     arguments["scenario"] = config.instance or config.scenario or world.scenario
     policy = load(config.run) if config.run is not None else baseline(str(config.baseline), config.seed)
+    if not policy.respects_privacy:
+        raise UserError(
+            f"baseline is {config.baseline}, which ignores privacy, expected one that the environment lets play"
+        )
     env = gym.make(world.id, render_mode="rgb_array", **arguments)
     core: Any = env.unwrapped
     frames = record_episode(env, lambda observation: policy.act(observation, core), config.seed)

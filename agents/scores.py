@@ -127,7 +127,9 @@ def score_all(policies: Sequence[Any], instances: InstanceSet, title: str, *, pr
         TimeElapsedColumn(),
     )
     outcomes = []
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not progress) as bar:
+    console = Console(file=sys.stderr)
+    shown = progress and console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         for policy in policies:
             task = bar.add_task(policy.name, total=len(instances))
             outcomes.append(evaluate(policy, instances, progress=partial(_show, bar, task)))

@@ -97,7 +97,8 @@ class _Straight:
 def train(config: TrainConfig, *, callbacks: list[BaseCallback] | None = None) -> Scores:
     """Train by ``config``, evaluate the best model next to the baselines, and leave a run folder.
 
-    With ``config.resume`` the run goes on from its last checkpoint and ends exactly as if it had never been interrupted.
+    With ``config.resume`` the run goes on from its last checkpoint and ends exactly as if it had never been interrupted;
+    the rest of ``config`` must then be the run's own, as ``run_folder.resume_config`` reads it.
     Returns the scores, which ``summary.json`` holds too; ``scores.folder`` is the run folder.
 
     Raises ``UserError`` for settings that do not fit together and for folders and checkpoints that cannot be read.

@@ -207,6 +207,13 @@ class EvaluateConfig:
             raise ValueError("run and baselines are both empty, expected at least one of them")
         if self.scenario is not None and self.instance is not None:
             raise ValueError(f"scenario is {self.scenario} and instance is {self.instance}, expected only one of them")
+        for name in ("ssim", "privacy_scope", "churn"):
+            if self.instance is not None and getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, but instance {self.instance} brings its own, expected null"
+                )
+        if self.instance is not None and self.absent:
+            raise ValueError(f"absent is {self.absent}, but instance {self.instance} is played as it is, expected 0")
 
 
 @dataclass

@@ -223,3 +223,24 @@ def test_files_that_are_missing_or_broken_end_with_exit_code_2(
             code = main(name, schema, run, ("run", "instance", "out", "frames")[: 3 + (name == "rollout")], argv=argv)
             out, err = capsys.readouterr()
             assert (code, out, err.strip().count("\n")) == (2, "", 0) and part in err, (argv, code, err)
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "run", "argv", "part"),
+    [
+        ("rollout", RolloutConfig, rollout.run, ["baseline=per-layer", "out=a.gif"], "ignores privacy"),
+        (
+            "evaluate",
+            EvaluateConfig,
+            evaluate.run,
+            ["baselines=greedy", "instance=a.json", "ssim=0.4"],
+            "brings its own",
+        ),
+        ("evaluate", EvaluateConfig, evaluate.run, ["baselines=greedy", "instance=a.json", "absent=2"], "as it is"),
+    ],
+)
+def test_settings_that_would_be_ignored_are_refused(
+    name: str, schema: type, run: Any, argv: list[str], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(name, schema, run, ("instance", "out"), argv=argv) == 2
+    assert part in capsys.readouterr().err
