@@ -196,35 +196,23 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         raise no_decision_error()
 
     # --- for adapters and resumable training -------------------------------------------------------------------------
+    def _state_arrays(self) -> tuple[NDArray[Any], ...]:
+        """The arrays that hold the state of the sub-environments."""
+        return self._rows, self._places, self._heads, self._next_head, self._observations, self._masks
+
     def get_state(self) -> dict[str, Any]:
         """Everything that a run needs to go on exactly: rows, placements, queued instances, random generators."""
-        arrays: tuple[NDArray[Any], ...] = (
-            self._rows,
-            self._places,
-            self._heads,
-            self._next_head,
-            self._observations,
-            self._masks,
-            self._absent,
-        )
         return {
-            "arrays": [array.copy() for array in arrays],
+            "arrays": [array.copy() for array in self._state_arrays()],
+            "absent": self._absent.copy(),
             "generators": [supply.rng.bit_generator.state for supply in self._supplies],
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from a state of ``get_state``."""
-        arrays: tuple[NDArray[Any], ...] = (
-            self._rows,
-            self._places,
-            self._heads,
-            self._next_head,
-            self._observations,
-            self._masks,
-        )
-        for mine, saved in zip(arrays, state["arrays"], strict=False):
+        for mine, saved in zip(self._state_arrays(), state["arrays"], strict=True):
             np.copyto(mine, saved)
-        self._absent = state["arrays"][-1]
+        self._absent = state["absent"]
         self._supplies = []
         for generator_state in state["generators"]:
             rng = np.random.Generator(np.random.PCG64())
