@@ -13,9 +13,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -61,12 +64,18 @@ class RunFolder:
         root = Path(config.run_root)
         try:
             root.mkdir(parents=True, exist_ok=True)
-            path = _new_folder(root, config.name or _name(config, now or time.localtime()))
-            folder = cls(path, config)
-            folder.checkpoints.mkdir()
-            written = OmegaConf.to_yaml(OmegaConf.structured(config))
-            write_text_atomic(path / "config.yaml", written)
-            folder.write_json("versions.json", {"format": FORMAT, "version": VERSION, **versions()})
+            made = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+            try:
+                made.chmod(0o777 & ~_umask())
+                folder = cls(made, config)
+                folder.checkpoints.mkdir()
+                write_text_atomic(made / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
+                folder.write_json("versions.json", {"format": FORMAT, "version": VERSION, **versions()})
+                # only a complete folder gets its name, so that a run killed this early leaves none that looks like one
+                folder.path = _named(made, root, config.name or _name(config, now or time.localtime()))
+            except BaseException:
+                shutil.rmtree(made, ignore_errors=True)
+                raise
         except OSError as error:
             raise UserError(f"run_root is {root}, where no folder can be made: {one_line(str(error))}") from error
         return folder
@@ -162,15 +171,26 @@ def _name(config: TrainConfig, now: time.struct_time) -> str:
     return re.sub(r"[^\w.-]", "_", name)
 
 
-def _new_folder(root: Path, name: str) -> Path:
+def _named(made: Path, root: Path, name: str) -> Path:
+    """Give the folder ``made`` its name, with a number where that is taken."""
     number = 1
     while True:
         path = root / (name if number == 1 else f"{name}-{number}")
         try:
-            path.mkdir()
-            return path
-        except FileExistsError:  # taken, perhaps this very moment by another process
-            number += 1
+            if not path.exists():
+                made.rename(path)
+                return path
+        except OSError as error:  # taken, perhaps this very moment by another process
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        number += 1
+
+
+def _umask() -> int:
+    """The process's umask, which mkdtemp does not ask."""
+    mask = os.umask(0o22)
+    os.umask(mask)
+    return mask
 
 
 def _check_version(path: Path) -> str:
