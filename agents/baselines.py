@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import planners
+from agents import per_layer, planners
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
 from envs.distprivacy.env import DistPrivacyEnv
@@ -76,13 +76,17 @@ def _subset(row: Any, place: Any, d: Any, table: Any, nets: Any, rng: Any) -> No
     planners.subset_request(row, place, d, table, nets)
 
 
+def _foresight(row: Any, place: Any, d: Any, table: Any, nets: Any, rng: Any) -> None:
+    planners.foresight_request(row, place, d, table, nets)
+
+
 def _lookahead(row: Any, place: Any, d: Any, table: Any, nets: Any, rng: Any) -> None:
     planners.lookahead_request(row, place, d, table, nets)
 
 
 def _local_search(row: Any, place: Any, d: Any, table: Any, nets: Any, rng: Any) -> None:
     start = row.copy()
-    planners.subset_request(row, place, d, table, nets)
+    planners.foresight_request(row, place, d, table, nets)
     planners.improve_request(start, row, place, d, table, nets, 20)
 
 
@@ -115,7 +119,7 @@ class PerLayer(Planner):
         """Play the request by the best chain, privacy aside."""
         open_task = self._without_privacy(simulator)
         tables = open_task.tables
-        planners.per_layer_request(row, place, open_task.dims, tables.layers, tables.networks)
+        per_layer.per_layer_request(row, place, open_task.dims, tables.layers, tables.networks)
 
 
 BASELINES: dict[str, Callable[[int], Planner]] = {
@@ -123,8 +127,9 @@ BASELINES: dict[str, Callable[[int], Planner]] = {
     "greedy": lambda seed: Planner("greedy", "smallest increase of latency (the paper's heuristic)", _greedy, seed),
     "packing": lambda seed: Planner("packing", "fewest holders per layer, freest bandwidth first", _packing, seed),
     "subset": lambda seed: Planner("subset", "greedy over the best prefix of devices by speed and rate", _subset, seed),
+    "foresight": lambda seed: Planner("foresight", "the same, or with what later layers will take", _foresight, seed),
     "lookahead": lambda seed: Planner("lookahead", "the device from which greedy ends best", _lookahead, seed),
-    "local-search": lambda seed: Planner("local-search", "subset, then moves of single maps", _local_search, seed),
+    "local-search": lambda seed: Planner("local-search", "foresight, then moves of single maps", _local_search, seed),
     "per-layer": lambda seed: PerLayer(seed),
 }
 """Name -> factory (of a seed)."""

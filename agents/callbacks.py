@@ -18,6 +18,7 @@ from agents.curves import Curves
 from agents.dqn import MaskableDQN
 from agents.evaluation import InstanceSet, Outcome, evaluate
 from agents.learned import policy_of
+from agents.optimality import gap_summary
 from agents.run_folder import RunFolder
 from conf.schema import TrainConfig
 from envs.atomic import atomic_path
@@ -127,6 +128,7 @@ class Supervisor(BaseCallback):
         served = window[np.isfinite(window[:, 1]), 1]
         logged = self.logger.name_to_value
         latency = outcome.mean_latency_s if outcome else NAN
+        proven = gap_summary(outcome.gap, outcome.solved) if outcome and np.isfinite(outcome.gap).any() else None
         return {
             "step": step,
             "return": float(window[:, 0].mean()),
@@ -136,6 +138,9 @@ class Supervisor(BaseCallback):
             "episodes": self._episodes,
             "eval_latency_ms": 1e3 * latency,
             "eval_vs_greedy": latency / self._greedy - 1.0,
+            "eval_gap": NAN if proven is None else proven["gap_mean"],
+            "eval_gap_p95": NAN if proven is None else proven["gap_p95"],
+            "eval_optimal_share": NAN if proven is None else proven["optimal_share"],
             "eval_rejection_rate": outcome.rejection_rate if outcome else NAN,
             "eval_violations": float(outcome.violations.sum()) if outcome else NAN,
             "best_latency_ms": 1e3 * self._best[1],

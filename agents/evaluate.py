@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from agents.cli import main
@@ -29,10 +30,10 @@ def instances_of(config: EvaluateConfig, world: DistPrivacyConfig) -> tuple[Any,
     )
     if isinstance(generator, InstanceList):
         count = len(generator.instances)
-        return InstanceSet.of(generator, generator.instances), f"{name}, {count} instance{'s' if count > 1 else ''}"
-    return InstanceSet.draw(
-        generator, config.instances, config.seed
-    ), f"{name}, SSIM {ssim:g}, {config.instances} instances"
+        instances = InstanceSet.of(generator, generator.instances)
+        return instances.with_shipped_bounds(), f"{name}, {count} instance{'s' if count > 1 else ''}"
+    instances = InstanceSet.draw(generator, config.instances, config.seed).with_shipped_bounds()
+    return instances, f"{name}, SSIM {ssim:g}, {config.instances} instances"
 
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
@@ -53,7 +54,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         first = RunFolder.open(config.run[0]).config.env
         assert isinstance(first, DistPrivacyConfig)
         world = first
-    policies = [load(path) for path in config.run] + [baseline(name, config.seed) for name in config.baselines]
+    search = partial(load, samples=config.samples, local_search=config.local_search, seed=config.seed)
+    policies = [*map(search, config.run), *(baseline(name, config.seed) for name in config.baselines)]
     names = [policy.name for policy in policies]
     if len(set(names)) < len(names):
         raise UserError(

@@ -5,22 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.optimality import Bounds, gaps, is_solved
 from envs._jit import announce_compilation
 from envs.distprivacy import batch
 from envs.distprivacy import state as s
 from envs.distprivacy.generator import Generator
+from envs.distprivacy.held_out import held_out_heads
 from envs.distprivacy.placement import placement_of
 from envs.distprivacy.replay import replay
 from envs.distprivacy.simulator import Options, Simulator
 from envs.distprivacy.types import Instance, RequestSolution, Solution
+from optimal.standard_sets import find_references
 
 BATCH = 256
-"""Instances that a learned policy answers at a time."""
+"""Instances that a learned policy answers at a time, where nothing else is said."""
 
 
 class Learned(Protocol):
@@ -40,15 +44,12 @@ class InstanceSet:
 
     generator: Generator
     heads: NDArray[np.float64]  # (instances, instance_length)
+    bounds: Bounds | None = None  # what is proven about them; None: nobody has looked
 
     @classmethod
     def draw(cls, generator: Generator, count: int, seed: int) -> InstanceSet:
         """``count`` instances from a seed; their stream is apart from every training stream."""
-        simulator = generator.simulator()
-        heads = np.zeros((count, simulator.instance_length))
-        rng = np.random.default_rng([HELD_OUT, seed])
-        generator.fill_block(heads, simulator, rng.random((count, generator.uniforms)))
-        return cls(generator, heads)
+        return cls(generator, held_out_heads(generator, generator.simulator(), count, seed))
 
     @classmethod
     def of(cls, generator: Generator, instances: Sequence[Instance]) -> InstanceSet:
@@ -63,12 +64,17 @@ class InstanceSet:
         g = self.generator
         return Simulator(g.task, g.max_devices, g.max_sources, g.max_requests, options)
 
+    def decoded(self) -> list[Instance]:
+        """The instances as objects."""
+        simulator = self.simulator()
+        return [self.generator.decode(head, simulator) for head in self.heads]
+
+    def with_shipped_bounds(self) -> InstanceSet:
+        """The same instances with what the standard sets prove about them, found by hash."""
+        return InstanceSet(self.generator, self.heads, Bounds.of(find_references(self.generator.task, self.decoded())))
+
     def __len__(self) -> int:
         return len(self.heads)
-
-
-HELD_OUT = 0x0FF
-"""First word of the seeds of held-out instances. Training environments are seeded by a single number."""
 
 
 @dataclass
@@ -82,6 +88,12 @@ class Outcome:
     shared_bytes: NDArray[np.float64]  # (instances, requests); nan like latency_s
     violations: NDArray[np.int64]  # (instances,) violated constraints, by replay
     seconds: float  # decision time per request
+    gap: NDArray[np.float64] = field(
+        default_factory=lambda: np.zeros(0)
+    )  # (instances,) see ``optimality.gaps``; or empty
+    solved: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, np.bool_)
+    )  # (instances,) to optimality; or empty
     solutions: list[Solution] = field(default_factory=list)
 
     @property
@@ -113,25 +125,31 @@ def evaluate(
     *,
     check: bool = True,
     keep_solutions: bool = False,
+    batch_size: int = BATCH,
     progress: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Play every request of every instance with ``policy``.
 
     ``check``: replay every placement through ``optimal.check``'s physics, count violations, and fail (``RuntimeError``)
-    if a latency differs by more than 1e-9. ``progress`` is called with the number of instances done.
+    if a latency differs by more than 1e-9, or is below a proven bound of ``instances``. ``progress`` is called with the
+    number of instances done. ``batch_size``: instances that a learned policy answers at a time.
     """
-    play = _play_planner if hasattr(policy, "place_request") else _play_learned
+    play = _play_planner if hasattr(policy, "place_request") else partial(_play_learned, size=batch_size)
     options = getattr(policy, "options", None)
     simulator = instances.simulator(_for_evaluation(options))
     record = _Record(simulator, instances, policy.name, policy.respects_privacy, check or keep_solutions)
     with announce_compilation():
-        first = InstanceSet(instances.generator, instances.heads[:1])
+        first = InstanceSet(instances.generator, instances.heads[:1].copy())
+        first.heads[:, s.N_REQUESTS] = 1  # the first request is enough
         play(policy, simulator, first, _Record(simulator, first, policy.name, True, False), None)
     started = time.perf_counter()
     play(policy, simulator, instances, record, progress)
     outcome = record.outcome(time.perf_counter() - started)
     if check:
         _check(outcome, instances, simulator)
+        if instances.bounds is not None:
+            outcome.gap = gaps(outcome, instances.bounds)
+            outcome.solved = is_solved(outcome, instances.bounds)
     if not keep_solutions:
         outcome.solutions = []
     return outcome
@@ -178,7 +196,8 @@ class _Record:
         ]
         per_request = seconds / max(1, int(self.requests.sum()))
         none = np.zeros(len(self.latency), np.int64)
-        return Outcome(self.name, self.respects, self.latency, self.requests, self.shared, none, per_request, solutions)
+        arrays = (self.latency, self.requests, self.shared, none)
+        return Outcome(self.name, self.respects, *arrays, per_request, solutions=solutions)
 
 
 def _next(
@@ -217,10 +236,11 @@ def _play_learned(
     instances: InstanceSet,
     record: _Record,
     progress: Callable[[int], None] | None,
+    size: int,
 ) -> None:
     tables = (simulator.dims, simulator.tables.layers, simulator.tables.networks)
-    for first in range(0, len(instances), BATCH):
-        heads = instances.heads[first : first + BATCH]
+    for first in range(0, len(instances), size):
+        heads = instances.heads[first : first + size]
         rows, places = simulator.new_state(len(heads))
         observations = np.zeros((len(heads), simulator.observation_length), np.float32)
         masks = np.zeros((len(heads), simulator.max_devices), np.int8)

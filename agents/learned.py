@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch as th
@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from agents.checkpoint import UNREADABLE, check_archive
 from agents.dqn import MaskableDQN
-from agents.masking import masked_argmax, split_mask
+from agents.masking import masked_values, split_mask
 from agents.run_folder import RunFolder
 from conf.messages import UserError
 from conf.schema import DistPrivacyConfig, TrainConfig
 from envs.distprivacy.env import DistPrivacyEnv
 from envs.distprivacy.simulator import Options
+
+if TYPE_CHECKING:
+    from agents.search import SearchPolicy
 
 
 class LearnedPolicy:
@@ -37,7 +40,11 @@ class LearnedPolicy:
     def act(self, observation: NDArray[np.float32], env: DistPrivacyEnv | None = None) -> Any:
         """Device for the next map; ``env`` is not needed. Raises ``ValueError`` for an observation of another size."""
         observation = np.asarray(observation, np.float32)
-        batch = np.atleast_2d(observation)
+        actions = self.values(np.atleast_2d(observation)).argmax(axis=1)
+        return actions if observation.ndim == 2 else int(actions[0])
+
+    def values(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Q-values ``(B, D)`` of observations ``(B, L)``, minus infinity where the mask forbids; see ``act``."""
         if self._length is not None and batch.shape[1] != self._length:
             raise ValueError(
                 f"policy {self.name} answers observations of {self._length} numbers, expected an environment with the device "
@@ -47,8 +54,7 @@ class LearnedPolicy:
             tensor = th.as_tensor(batch, device=self._q_net.device)
             q = self._q_net(tensor)
             mask = split_mask(tensor, q.shape[1])[1] if self._masked else None
-            actions = masked_argmax(q, mask).cpu().numpy()
-        return actions if observation.ndim == 2 else int(actions[0])
+            return cast(NDArray[np.float32], masked_values(q, mask).cpu().numpy())
 
 
 def env_arguments(config: DistPrivacyConfig) -> dict[str, Any]:
@@ -88,11 +94,33 @@ def load_model(path: str | os.PathLike[str], device: str = "auto") -> MaskableDQ
         ) from error
 
 
-def load(run: str | os.PathLike[str], device: str = "auto") -> LearnedPolicy:
+def load(
+    run: str | os.PathLike[str],
+    device: str = "auto",
+    *,
+    samples: int = 1,
+    local_search: bool = False,
+    seed: int = 0,
+) -> LearnedPolicy | SearchPolicy:
     """The best policy of a run folder: ``agents.load("runs/...").act(observation)``.
+
+    ``samples`` > 1: the best of so many placements drawn from it, by ``seed``; ``local_search``: moves of single maps on the
+    result. It then plans whole requests (``agents.search``) and acts by ``act(observation, env)``.
 
     Raises ``UserError`` (a ``ValueError``) for a missing or broken folder or model.
     """
     folder = RunFolder.open(run)
     model = load_model(folder.best_model, device)
-    return policy_of(model, folder.config, f"{folder.config.agent.name} ({folder.path.name})")
+    policy = policy_of(model, folder.config, f"{folder.config.agent.name} ({folder.path.name})")
+    return with_search(policy, samples, local_search, seed)
+
+
+def with_search(
+    policy: LearnedPolicy, samples: int = 1, local_search: bool = False, seed: int = 0
+) -> LearnedPolicy | SearchPolicy:
+    """``policy`` itself where nothing is searched, else an ``agents.search.SearchPolicy`` on it."""
+    if samples == 1 and not local_search:
+        return policy
+    from agents.search import SearchPolicy
+
+    return SearchPolicy(policy, samples=samples, local_search=local_search, seed=seed)

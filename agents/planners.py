@@ -9,51 +9,50 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from envs._jit import kernel
+from envs._jit import allocating_kernel, inlined_kernel, kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
-from envs.distprivacy.dynamics import (
-    BUDGET_TOLERANCE,
-    Dims,
-    Place,
-    Row,
-    Table,
-    finish_request,
-    latency_so_far,
-    load_request,
-    map_holder,
-    put_segment,
-    start_layer,
-    survey_increase,
-)
+from envs.distprivacy.dynamics import survey_increase
 from envs.distprivacy.episode import place_maps
+from envs.distprivacy.foresight import survey_later
+from envs.distprivacy.state import Dims, Place, Row, Table
+from envs.distprivacy.transfers import map_holder
 
 Allowed = NDArray[np.bool_]
 
 
-@kernel
-def greedy_choice(row: Row, place: Place, d: Dims, table: Table, allowed: Allowed) -> int:
-    """The valid device with the smallest increase of latency, among ``allowed`` ones if any of them is valid."""
+@inlined_kernel
+def greedy_choice(row: Row, place: Place, d: Dims, table: Table, allowed: Allowed, foresight: bool) -> int:
+    """The valid device with the smallest increase of latency, among ``allowed`` ones if any of them is valid.
+
+    ``foresight``: what later layers take longer, should the map stay, counts too.
+    """
     survey_increase(row, place, d, table)
+    if foresight:
+        survey_later(row, d, table)
     best, best_increase, inside = -1, np.inf, False
     for j in range(d[s.DEVICES]):
         if row[d[s.O_MASK] + np.uint64(j)] == 0.0:
             continue
         increase = row[d[s.O_INCREASE] + np.uint64(j)]
+        if foresight:
+            increase += row[d[s.O_LATER] + np.uint64(j)]
         if (allowed[j] and not inside) or (allowed[j] == inside and increase < best_increase):
             best, best_increase, inside = int(j), increase, allowed[j]
     return best
 
 
 @kernel
-def greedy_request(row: Row, place: Place, d: Dims, table: Table, nets: Table, allowed: Allowed) -> None:
+def greedy_request(
+    row: Row, place: Place, d: Dims, table: Table, nets: Table, allowed: Allowed, foresight: bool = False
+) -> None:
     """Play the request to its end by ``greedy_choice``."""
     request = row[s.REQUEST]
     while row[s.STATUS] == s.DECIDE and row[s.REQUEST] == request:
-        place_maps(row, place, d, table, nets, greedy_choice(row, place, d, table, allowed))
+        place_maps(row, place, d, table, nets, greedy_choice(row, place, d, table, allowed, foresight))
 
 
-@kernel
+@allocating_kernel
 def random_plan(row: Row, place: Place, d: Dims, table: Table, nets: Table, rng: np.random.Generator) -> None:
     """Play the request to its end by uniformly random valid placements."""
     request = row[s.REQUEST]
@@ -70,7 +69,7 @@ def random_plan(row: Row, place: Place, d: Dims, table: Table, nets: Table, rng:
                 pick -= 1
 
 
-@kernel
+@inlined_kernel
 def is_better(row: Row, best: Row) -> bool:
     """Whether the finished request in ``row`` beats the one in ``best``: served first, then lower latency."""
     if best[s.STATUS] != s.SERVED or row[s.STATUS] != s.SERVED:
@@ -78,9 +77,12 @@ def is_better(row: Row, best: Row) -> bool:
     return row[s.LAST_LATENCY] < best[s.LAST_LATENCY]  # type: ignore[no-any-return]
 
 
-@kernel
-def subset_request(row: Row, place: Place, d: Dims, table: Table, nets: Table) -> None:
-    """Greedy restricted to the first n devices by rate, by speed, and by both; the best n and order."""
+@allocating_kernel
+def subset_request(row: Row, place: Place, d: Dims, table: Table, nets: Table, foresight: bool = False) -> None:
+    """Greedy restricted to the first n devices by rate, by speed, and by both; the best n and order.
+
+    ``foresight``: see ``greedy_choice``.
+    """
     devices = int(d[s.DEVICES])
     best, best_place = row.copy(), place.copy()
     trial, trial_place = row.copy(), place.copy()
@@ -97,7 +99,7 @@ def subset_request(row: Row, place: Place, d: Dims, table: Table, nets: Table) -
             allowed[ranked[n]] = True
             trial[:] = row
             trial_place[:] = place
-            greedy_request(trial, trial_place, d, table, nets, allowed)
+            greedy_request(trial, trial_place, d, table, nets, allowed, foresight)
             if is_better(trial, best):
                 best[:] = trial
                 best_place[:] = trial_place
@@ -107,7 +109,18 @@ def subset_request(row: Row, place: Place, d: Dims, table: Table, nets: Table) -
     place[:] = best_place
 
 
-@kernel
+@allocating_kernel
+def foresight_request(row: Row, place: Place, d: Dims, table: Table, nets: Table) -> None:
+    """The better of ``subset_request`` with and without foresight."""
+    plain, plain_place = row.copy(), place.copy()
+    subset_request(row, place, d, table, nets, True)
+    subset_request(plain, plain_place, d, table, nets, False)
+    if is_better(plain, row):
+        row[:] = plain
+        place[:] = plain_place
+
+
+@allocating_kernel
 def lookahead_request(row: Row, place: Place, d: Dims, table: Table, nets: Table) -> None:
     """For every map, the device from which greedy ends with the lowest latency."""
     devices = int(d[s.DEVICES])
@@ -151,7 +164,7 @@ def _change(plan: Place, table: Table, k: int, p: int, device: int, column: bool
             r += 1
 
 
-@kernel
+@allocating_kernel
 def improve_request(start: Row, row: Row, place: Place, d: Dims, table: Table, nets: Table, sweeps: int) -> None:
     """Local search from the finished request in ``row``, ``place``; ``start``: the row before its first decision.
 
@@ -187,7 +200,7 @@ def improve_request(start: Row, row: Row, place: Place, d: Dims, table: Table, n
             return
 
 
-@kernel
+@allocating_kernel
 def packing_request(row: Row, place: Place, d: Dims, table: Table, nets: Table) -> None:
     """Spare the fleet's bandwidth: the map's holder, else a device that the layer already uses, else the freest device.
 
@@ -206,136 +219,3 @@ def packing_request(row: Row, place: Place, d: Dims, table: Table, nets: Table) 
             if score > best_score:
                 best, best_score = int(j), score
         place_maps(row, place, d, table, nets, best)
-
-
-@kernel
-def per_layer_request(row: Row, place: Place, d: Dims, table: Table, nets: Table) -> None:
-    """Whole layers on single devices: the chain of devices with the lowest latency, by dynamic programming.
-
-    ``row`` stands before the first decision of a request; ``table``, ``nets`` are those of the task without privacy limits.
-    The cost of a layer is measured by placing it, so the physics is the environment's.
-    """
-    net, request = int(row[s.NETWORK]), int(row[s.REQUEST])
-    first, count = int(nets[net, t.START]), int(nets[net, t.LENGTH])
-    kinds = _representatives(row, d)
-    n = kinds.shape[0]
-    cost = np.full((count, n), np.inf)
-    came = np.zeros((count, n), np.int64)
-    trial, trial_place = row.copy(), place.copy()
-    slots = int(d[s.DEVICES]) + 1
-    back = np.empty(3 * slots)
-    saved, used = int(d[s.O_SAVED]), int(d[s.O_USED_MEMORY])
-    back[:] = row[saved : saved + 3 * slots]
-    for layer in range(1, count - 1):
-        for a in range(n if layer > 1 else 1):
-            for b in range(n):
-                if (
-                    table[first + layer, t.WEIGHT] * table[first + layer, t.SEGMENTS]
-                    > row[d[s.O_MEMORY] + np.uint64(kinds[b])]
-                ):
-                    continue
-                seconds = _pair_latency(
-                    row, trial, trial_place, d, table, first + layer, kinds[a] if layer > 1 else -1, kinds[b]
-                )
-                if layer == count - 2:
-                    seconds += trial[s.LATENCY_PENDING]
-                total = seconds + (cost[layer - 1, a] if layer > 1 else 0.0)
-                if total < cost[layer, b]:
-                    cost[layer, b] = total
-                    came[layer, b] = a
-    path = np.zeros(count, np.int64)
-    at = int(np.argmin(cost[count - 2]))
-    for layer in range(count - 2, 0, -1):
-        path[layer] = kinds[at]
-        at = came[layer, at]
-    row[used : used + 3 * slots] = back
-    load_request(row, d, nets, request)
-    for layer in range(count):
-        start_layer(row, d, table)
-        for _ in range(int(table[first + layer, t.SEGMENTS])):
-            put_segment(row, place, d, table, int(d[s.DEVICES]) if layer == 0 or layer == count - 1 else path[layer])
-    if not _within_budgets(row, d):
-        row[used : used + 3 * slots] = back
-        load_request(row, d, nets, request)
-        _layer_by_layer(row, place, d, table, first, count, kinds)
-    finish_request(row, d, _within_budgets(row, d))
-
-
-@kernel
-def _layer_by_layer(
-    row: Row, place: Place, d: Dims, table: Table, first: int, count: int, kinds: NDArray[np.int64]
-) -> None:
-    """Where the best chain breaks a budget: each layer in turn on the fastest device that still has room for all of it."""
-    source = int(d[s.DEVICES])
-    trial, trial_place = row.copy(), place.copy()
-    for layer in range(count):
-        k = first + layer
-        best, best_latency = source, np.inf
-        if 0 < layer < count - 1:
-            for m in range(kinds.shape[0]):
-                trial[:] = row
-                trial_place[:] = place
-                start_layer(trial, d, table)
-                for _ in range(int(table[k, t.SEGMENTS])):
-                    put_segment(trial, trial_place, d, table, kinds[m])
-                latency = latency_so_far(trial)
-                if latency < best_latency and _within_budgets(trial, d):
-                    best, best_latency = kinds[m], latency
-        start_layer(row, d, table)
-        for _ in range(int(table[k, t.SEGMENTS])):
-            put_segment(row, place, d, table, best)
-
-
-@kernel
-def _representatives(row: Row, d: Dims) -> NDArray[np.int64]:
-    """At most two present devices of each (speed, rate, bandwidth left, compute left, memory left)."""
-    keep = np.zeros(int(d[s.DEVICES]), np.int64)
-    n = 0
-    for j in range(d[s.DEVICES]):
-        if row[d[s.O_PRESENT] + j] == 0.0:
-            continue
-        like = 0
-        for m in range(n):
-            i = np.uint64(keep[m])
-            same = True
-            for part in (s.O_SPEED, s.O_RATE, s.O_USED_MEMORY, s.O_USED_COMPUTE, s.O_USED_BANDWIDTH):
-                same = same and row[d[part] + i] == row[d[part] + j]
-            like += 1 if same else 0
-        if like < 2:
-            keep[n] = int(j)
-            n += 1
-    return keep[:n]
-
-
-@kernel
-def _pair_latency(
-    row: Row, trial: Row, trial_place: Place, d: Dims, table: Table, k: int, before: int, device: int
-) -> float:
-    """Seconds that layer k takes on ``device`` when the layer before is on ``before`` (-1: the source)."""
-    trial[:] = row
-    source = int(d[s.DEVICES])
-    trial[d[s.O_COUNT] : d[s.O_COUNT] + d[s.DEVICES] + np.uint64(1)] = 0.0
-    segments = int(table[k - 1, t.SEGMENTS])
-    trial[d[s.O_COUNT] + np.uint64(source if before < 0 else before)] = segments
-    at = int(table[k - 1, t.OFFSET])
-    trial_place[at : at + segments] = source if before < 0 else before
-    trial[s.LAYER] = k - 1.0
-    trial[s.LATENCY_LAYER] = 0.0
-    trial[s.LATENCY_FIRST] = 0.0
-    start_layer(trial, d, table)
-    for _ in range(int(table[k, t.SEGMENTS])):
-        put_segment(trial, trial_place, d, table, device)
-    return trial[s.LATENCY_LAYER] + trial[s.LATENCY_FIRST]  # type: ignore[no-any-return]
-
-
-@kernel
-def _within_budgets(row: Row, d: Dims) -> bool:
-    for budget, used in (
-        (s.O_MEMORY, s.O_USED_MEMORY),
-        (s.O_COMPUTE, s.O_USED_COMPUTE),
-        (s.O_BANDWIDTH, s.O_USED_BANDWIDTH),
-    ):
-        for j in range(d[s.DEVICES] + np.uint64(1)):
-            if row[d[used] + j] > row[d[budget] + j] * (1.0 + BUDGET_TOLERANCE):
-                return False
-    return True

@@ -14,14 +14,17 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from agents.masking import MaskedDQNPolicy
-from envs.distprivacy.observation import DEVICE_FEATURES, N_DEVICE, N_REQUEST, REQUEST_FEATURES
+from envs.distprivacy.features import DEVICE_FEATURES, N_DEVICE, N_REQUEST, REQUEST_FEATURES
 
 _NAMES = [feature.name for feature in DEVICE_FEATURES]
-_INCREASE, _PRESENT = _NAMES.index("increase"), _NAMES.index("present")
+_INCREASE, _LATER, _PRESENT = (_NAMES.index(name) for name in ("increase", "later_increase", "present"))
 _USED_REQUEST = [index for index, feature in enumerate(REQUEST_FEATURES) if feature.name != "fleet"]
 """The size of the fleet is left out: a network that reads it does not carry over to larger fleets."""
 _DEVICE_TIMES = [index for index, feature in enumerate(DEVICE_FEATURES) if feature.unit == "request scales"]
 _REQUEST_TIMES = [index for index, feature in enumerate(REQUEST_FEATURES) if feature.unit == "request scales"]
+
+_SHARPNESS = 4.0
+"""How sharply the pooled context leaves devices out whose increase is large: weight e^-4 for a request scale more."""
 
 
 def _compress(values: th.Tensor, times: list[int]) -> th.Tensor:
@@ -34,10 +37,11 @@ def _compress(values: th.Tensor, times: list[int]) -> th.Tensor:
 class DeviceQNetwork(BasePolicy):
     """Q-values of all devices from the flat ``full`` observation.
 
-    Q(device) = -(increase of the latency if the map is placed there) + network(device, pooled context). With the last layer
-    at zero it starts as the greedy heuristic and learns what greedy overlooks.
+    Q(device) = -(increase of the latency if the map is placed there, in this layer and, should it stay, in later ones)
+    + network(device, pooled context). With the last layer at zero it starts as a greedy heuristic with foresight and learns
+    what that overlooks. The context is the maximum over the devices, and their mean weighted by exp(-4 increase).
 
-    Shapes: observation ``(B, 16 D + 24 + D)``, Q ``(B, D)``; D follows from the observation.
+    Shapes: observation ``(B, 17 D + 24 + D)``, Q ``(B, D)``; D follows from the observation.
     """
 
     def __init__(self, observation_space: Any, action_space: Any, hidden: int = 64, layers: int = 2) -> None:
@@ -63,13 +67,15 @@ class DeviceQNetwork(BasePolicy):
         own = obs[:, : N_DEVICE * devices].reshape(-1, N_DEVICE, devices).transpose(1, 2)
         request = obs[:, N_DEVICE * devices : N_DEVICE * devices + N_REQUEST]
         present = own[..., _PRESENT : _PRESENT + 1]
-        increase = own[..., _INCREASE]
+        increase = own[..., _INCREASE] + own[..., _LATER]
         request = self.request(_compress(request, _REQUEST_TIMES)[:, _USED_REQUEST])
         h = self.embed(self.own(_compress(own, _DEVICE_TIMES)) + request[:, None])
-        mean = (h * present).sum(1) / present.sum(1).clamp(min=1.0)
+        # not the mean over all devices: in a large fleet it says most about those that are out of the question
+        rivals = (-_SHARPNESS * increase[..., None] - 1e9 * (1.0 - present)).softmax(1) * present
+        near = (h * rivals).sum(1)
         # h >= 0, so absent devices never win the maximum
         most = (h * present).amax(1)
-        context = self.context(th.cat([mean, most], dim=1))
+        context = self.context(th.cat([near, most], dim=1))
         out = self.value(self.head(self.again(h) + context[:, None]))[..., 0]
         return cast(th.Tensor, out - increase)
 

@@ -13,12 +13,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -28,6 +25,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from agents.new_folder import new_folder
 from agents.output import plain
 from agents.versions import installed_version, versions
 from conf.compose import as_object
@@ -63,19 +61,12 @@ class RunFolder:
         """
         root = Path(config.run_root)
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
-            try:
-                made.chmod(0o777 & ~_umask())
-                folder = cls(made, config)
+            with new_folder(root, config.name or _name(config, now or time.localtime())) as made:
+                folder = cls(made.path, config)
                 folder.checkpoints.mkdir()
-                write_text_atomic(made / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
+                write_text_atomic(made.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
                 folder.write_json("versions.json", {"format": FORMAT, "version": VERSION, **versions()})
-                # only a complete folder gets its name, so that a run killed this early leaves none that looks like one
-                folder.path = _named(made, root, config.name or _name(config, now or time.localtime()))
-            except BaseException:
-                shutil.rmtree(made, ignore_errors=True)
-                raise
+            folder.path = made.path
         except OSError as error:
             raise UserError(f"run_root is {root}, where no folder can be made: {one_line(str(error))}") from error
         return folder
@@ -169,28 +160,6 @@ def _name(config: TrainConfig, now: time.struct_time) -> str:
     environment = re.sub(r"-v\d+$", "", config.env.id.rpartition("/")[2]).lower()
     name = f"{environment}-{config.agent.name}-{time.strftime('%Y%m%d-%H%M%S', now)}-s{config.seed}"
     return re.sub(r"[^\w.-]", "_", name)
-
-
-def _named(made: Path, root: Path, name: str) -> Path:
-    """Give the folder ``made`` its name, with a number where that is taken."""
-    number = 1
-    while True:
-        path = root / (name if number == 1 else f"{name}-{number}")
-        try:
-            if not path.exists():
-                made.rename(path)
-                return path
-        except OSError as error:  # taken, perhaps this very moment by another process
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-        number += 1
-
-
-def _umask() -> int:
-    """The process's umask, which mkdtemp does not ask."""
-    mask = os.umask(0o22)
-    os.umask(mask)
-    return mask
 
 
 def _check_version(path: Path) -> str:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from agents.evaluation import InstanceSet, Outcome, evaluate
+from agents.optimality import gap_summary
 
 RESAMPLES = 2000
 
@@ -51,6 +52,7 @@ class Scores:
                     "violations": int(outcome.violations.sum()),
                     "shared_bytes": outcome.mean_shared_bytes,
                     "decision_s": outcome.seconds,
+                    **gap_summary(outcome.gap, outcome.solved),
                 }
             )
         return {"title": self.title, "folder": None if self.folder is None else str(self.folder), "policies": rows}
@@ -63,9 +65,9 @@ class Scores:
             caption_justify="left",
             title_justify="left",
             box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
+            padding=0,
         )
-        for name in ("policy", "latency ms", "vs greedy", "rejected", "broken", "sent kB", "decide ms"):
+        for name in ("policy", "latency ms", "vs greedy", "rejected", "broken", "sent kB", "decide ms", "gap"):
             table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=name != "policy")
         greedy = self.common_s.get("greedy")
         order = sorted(self.outcomes, key=lambda o: (not o.respects_privacy, o.rejected, o.mean_latency_s))
@@ -82,6 +84,7 @@ class Scores:
                 f"{int(outcome.violations.sum())}",
                 short(outcome.mean_shared_bytes / 1e3, 3),
                 short(1e3 * outcome.seconds, 3),
+                percent(gap_summary(outcome.gap, outcome.solved)["gap_mean"]),
                 style="bold" if mine else None,
             )
         return table
@@ -90,7 +93,8 @@ class Scores:
 _CAPTION = (
     "latency: mean per served request \u00b1 half its 95 % bootstrap interval over instances; vs greedy: on the requests "
     "that all policies served; broken: violated constraints, by replay; sent: data between devices per request; decide: "
-    "time to decide a request. * ignores privacy, so no valid answer."
+    "time to decide a request; gap: mean excess over a proven lower bound, where one is known. * ignores privacy, so no valid "
+    "answer."
 )
 
 
@@ -100,6 +104,11 @@ def short(value: float, digits: int = 5) -> str:
         return "-" if not np.isfinite(value) else "0"
     places = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
     return f"{value:,.{min(places, 6)}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage with three significant digits; a dash for None and nan."""
+    return "-" if share is None or share != share else f"{short(100 * share, 3)} %"
 
 
 def interval(latency_s: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:

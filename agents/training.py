@@ -28,9 +28,7 @@ from conf.messages import UserError
 from conf.schema import DistPrivacyConfig, DqnConfig, TrainConfig
 from envs.distprivacy.generator import Generator
 from envs.distprivacy.vector import DistPrivacyVectorEnv
-
-EVALUATION_SEED = 1_000_003
-"""Seed of the instances of the periodic evaluation; those after training have seed 0."""
+from optimal.standard_sets import TEST_SEED, VALIDATION_SEED
 
 
 def make_training_env(config: TrainConfig) -> SB3VecEnv:
@@ -118,7 +116,7 @@ def _learn(config: TrainConfig, model: MaskableDQN, folder: RunFolder, callbacks
     generator = cast(DistPrivacyVectorEnv, cast(SB3VecEnv, model.env).env).generator
     held_out, greedy = None, float("nan")
     if config.evaluate_every:
-        held_out = InstanceSet.draw(generator, config.evaluate_instances, EVALUATION_SEED)
+        held_out = InstanceSet.draw(generator, config.evaluate_instances, VALIDATION_SEED).with_shipped_bounds()
         greedy = evaluate(baseline("greedy"), held_out, check=False).mean_latency_s
     curves = Curves(folder.path, config.tensorboard)
     supervisor = Supervisor(config, folder, curves, held_out, greedy)
@@ -151,7 +149,7 @@ def _score(config: TrainConfig, model: MaskableDQN, folder: RunFolder) -> Scores
     """Score the best model next to the baselines on held-out instances and write the summary."""
     generator: Generator = cast(DistPrivacyVectorEnv, cast(SB3VecEnv, model.env).env).generator
     best = policy_of(load_model(folder.best_model, config.device), config)
-    instances = InstanceSet.draw(generator, config.final_instances, 0)
+    instances = InstanceSet.draw(generator, config.final_instances, TEST_SEED).with_shipped_bounds()
     world = cast(DistPrivacyConfig, config.env)
     title = f"{world.scenario}, SSIM {world.ssim:g}, {config.final_instances} held-out instances"
     policies = [best, *(baseline(name) for name in config.baselines)]

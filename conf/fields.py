@@ -76,8 +76,13 @@ class Key:
 
     @property
     def is_list(self) -> bool:
-        """Whether the key holds a list of texts."""
+        """Whether the key holds a list."""
         return typing.get_origin(self.base) is list
+
+    @property
+    def entry(self) -> Any:
+        """The type of the entries of a list: str, int or float."""
+        return typing.get_args(self.base)[0]
 
     @property
     def expected(self) -> str:
@@ -87,7 +92,9 @@ class Key:
             words = f"one of {', '.join(rule.choices)}"
             words = f"a list with entries out of {', '.join(rule.choices)}" if self.is_list else words
         elif self.is_list:
-            words = f"a list of {'paths' if rule.path else 'texts'}"
+            kinds = {int: "whole numbers", float: "numbers"}
+            words = f"a list of {'paths' if rule.path else kinds.get(self.entry, 'texts')}"
+            words += "" if self.entry is str else _range(rule)
         elif self.base is bool:
             words = "true or false"
         elif self.base is str:
@@ -102,6 +109,8 @@ class Key:
         if value is None:
             return self.optional
         if isinstance(value, list):
+            if self.entry is not str:
+                return all(math.isfinite(entry) and _in_range(entry, rule) for entry in value)
             return all(isinstance(entry, str) and entry and entry in (rule.choices or (entry,)) for entry in value)
         if isinstance(value, str):
             return bool(value) and value in (rule.choices or (value,))

@@ -17,7 +17,7 @@ from conf.fields import key, rule
 FORMATS = ("text", "json")
 SCENARIOS = ("lenet-10", "lenet-random", "lenet-20", "lenet-70", "cifar-70", "vgg-70", "mixed-70")
 """Names that envs.distprivacy.scenarios knows; repeated here because that module compiles kernels on import."""
-BASELINES = ("random", "greedy", "packing", "subset", "lookahead", "local-search", "per-layer")
+BASELINES = ("random", "greedy", "packing", "subset", "foresight", "lookahead", "local-search", "per-layer")
 """Names that agents.baselines knows; repeated for the same reason."""
 MOST_SEED = 2**31 - 1
 """Largest seed: numpy, torch and Gymnasium all take it, and so do the seeds counted up from it by SB3."""
@@ -188,6 +188,8 @@ class EvaluateConfig:
     baselines: list[str] = field(
         default_factory=list, metadata=rule("policies that need no training", choices=BASELINES)
     )
+    samples: int = key(1, "placements drawn from each run's policy, of which the best counts; 1: greedy alone", least=1)
+    local_search: bool = key(False, "improve each run's placements by moves of single maps")
     scenario: str | None = key(
         None, "another scenario than the run's; without a run lenet-random", choices=SCENARIOS, section="On what"
     )
@@ -205,6 +207,10 @@ class EvaluateConfig:
         """Raise ValueError where nothing is to be scored, or on two things at once."""
         if not self.run and not self.baselines:
             raise ValueError("run and baselines are both empty, expected at least one of them")
+        if not self.run and (self.samples > 1 or self.local_search):
+            raise ValueError(
+                "samples and local_search are about runs, and run is empty, expected samples=1 and local_search=false"
+            )
         if self.scenario is not None and self.instance is not None:
             raise ValueError(f"scenario is {self.scenario} and instance is {self.instance}, expected only one of them")
         for name in ("ssim", "privacy_scope", "churn"):

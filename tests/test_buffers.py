@@ -189,7 +189,7 @@ def test_observations_of_truncated_episodes_do_not_pile_up() -> None:
 
 
 def test_200000_transitions_of_70_devices_fit_into_2_gb() -> None:
-    buffer = NStepBuffer(2000, spaces.Box(0, 1, (16 * 70 + 24 + 70,), np.float32), spaces.Discrete(70), n_envs=10)
+    buffer = NStepBuffer(2000, spaces.Box(0, 1, (17 * 70 + 24 + 70,), np.float32), spaces.Discrete(70), n_envs=10)
     total = sum(v.nbytes for v in vars(buffer).values() if isinstance(v, np.ndarray))
     assert total / 2000 * 200_000 < 2e9
 

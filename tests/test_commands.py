@@ -35,6 +35,11 @@ ROW_KEYS = {
     "violations",
     "shared_bytes",
     "decision_s",
+    "gap_mean",
+    "gap_p95",
+    "gap_worst",
+    "optimal_share",
+    "gap_instances",
 }
 
 
@@ -191,7 +196,7 @@ def test_wrong_input_is_told_in_one_sentence(
 
 
 def test_a_flat_agent_refuses_other_devices(trained: str) -> None:
-    sentence = r"^policy dqn \(toy-run\) answers observations of \d+ numbers, expected .*, got 228 numbers$"
+    sentence = r"^policy dqn \(toy-run\) answers observations of \d+ numbers, expected .*, got 240 numbers$"
     with pytest.raises(ValueError, match=sentence):
         run_evaluate(run=[trained], scenario="lenet-random")
     with pytest.raises(ValueError, match=sentence):

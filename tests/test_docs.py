@@ -16,13 +16,17 @@ import pytest
 import torch
 
 from agents.baselines import BASELINES
+from agents.benchmark_result import COLUMNS as CSV_COLUMNS
+from agents.benchmark_result import HEADINGS
 from agents.callbacks import save_model
 from agents.cli import main
 from agents.curves import COLUMNS
 from agents.run_folder import RunFolder
 from agents.scores import Scores
 from agents.training import make_agent, make_training_env
+from conf.benchmark_schema import STANDARD_SETS, BenchmarkConfig, BuildSetsConfig, FigureConfig
 from conf.schema import SCENARIOS, CheckConfig, DistPrivacyConfig, EvaluateConfig, RolloutConfig, TrainConfig
+from conf.solve_schema import GrowthConfig, SolveConfig
 from envs.distprivacy.files import check_fits, instance_from_dict, solution_from_dict
 from envs.distprivacy.networks import NETWORKS
 from envs.distprivacy.privacy import layer_limits, published_tables
@@ -34,8 +38,13 @@ TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 COMMANDS: dict[str, tuple[str, type, tuple[str, ...]]] = {
     "agents.train": ("train", TrainConfig, ("run_root", "resume", "env.scenario")),
     "agents.evaluate": ("evaluate", EvaluateConfig, ("run", "instance", "out")),
+    "agents.benchmark": ("benchmark", BenchmarkConfig, ("runs", "run_root", "env.scenario")),
+    "agents.figure": ("figure", FigureConfig, ("runs", "run_root", "env.scenario")),
+    "optimal.build_sets": ("build_sets", BuildSetsConfig, ("out",)),
     "agents.rollout": ("rollout", RolloutConfig, ("run", "instance", "out", "frames")),
     "optimal.check": ("check", CheckConfig, ("instance", "solution")),
+    "optimal.solve": ("solve", SolveConfig, ("instance", "out", "cache")),
+    "optimal.growth": ("growth", GrowthConfig, ("out",)),
 }
 
 
@@ -83,7 +92,7 @@ def test_observation_tables_are_those_of_the_code() -> None:
     tool = load_tool()
     page = TEXT["distprivacy.md"]
     assert tool.filled(page) == page, "run: python docs/tools/observation_table.py --write"
-    assert "| `D : 2D` | `increase` |" in page and "| `16D+24 : 17D+24` | `mask` |" in page
+    assert "| `D : 2D` | `increase` |" in page and "| `17D+24 : 18D+24` | `mask` |" in page
 
 
 def test_every_curve_is_explained_in_order() -> None:
@@ -95,6 +104,13 @@ def test_the_columns_of_the_printed_table_are_explained_in_order() -> None:
     table = rows(section(TEXT["training.md"], "The table"))
     printed = [str(column.header) for column in Scores("title", []).table().columns]
     assert [row[0] for row in table] == [f"`{name}`" for name in printed]
+
+
+def test_the_columns_of_the_benchmark_and_the_standard_sets_are_explained_in_order() -> None:
+    page = TEXT["benchmark.md"]
+    assert [row[0] for row in rows(section(page, "The table"))] == [f"`{name}`" for name in HEADINGS]
+    assert [row[0] for row in rows(section(page, "Rows by instance"))] == [f"`{name}`" for name in CSV_COLUMNS]
+    assert [row[0] for row in rows(section(page, "Standard sets"))] == [f"`{name}`" for name in STANDARD_SETS]
 
 
 def test_every_baseline_and_scenario_is_explained() -> None:

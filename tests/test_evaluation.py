@@ -140,12 +140,11 @@ def test_evaluation_plays_what_the_environment_plays(scene: dict[str, Any], opti
     assert outcome.violations.sum() == 0 and outcome.rejected == 0
 
 
-def test_more_instances_than_a_batch_are_played_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_instances_than_a_batch_are_played_alike() -> None:
     instances, policy = drawn(count=7), learned()
     whole = evaluate(policy, instances)
-    monkeypatch.setattr(evaluation, "BATCH", 3)
     done: list[int] = []
-    parts = evaluate(policy, instances, progress=done.append)
+    parts = evaluate(policy, instances, batch_size=3, progress=done.append)
     assert np.array_equal(whole.latency_s, parts.latency_s) and done == [3, 6, 7]
 
 

@@ -12,12 +12,11 @@ import torch as th
 from numpy.typing import NDArray
 
 import envs
-from agents.baselines import baseline
 from agents.dqn import MaskableDQN
 from agents.learned import LearnedPolicy
 from agents.policies import DevicePolicy, DeviceQNetwork
 from agents.vec_adapter import SB3VecEnv
-from envs.distprivacy.observation import DEVICE_FEATURES, N_DEVICE, N_REQUEST
+from envs.distprivacy.features import DEVICE_FEATURES, N_DEVICE, N_REQUEST
 from envs.distprivacy.simulator import Options
 
 assert envs.ENVIRONMENTS
@@ -59,7 +58,7 @@ def observed(steps: int = 120, seed: int = 0, **arguments: Any) -> NDArray[np.fl
 
 
 def split(observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Device features ``(B, 16, D)``, request features ``(B, 24)`` and mask ``(B, D)``."""
+    """Device features ``(B, 17, D)``, request features ``(B, 24)`` and mask ``(B, D)``."""
     devices = (observations.shape[1] - N_REQUEST) // (N_DEVICE + 1)
     at = N_DEVICE * devices
     own = observations[:, :at].reshape(-1, N_DEVICE, devices)
@@ -118,19 +117,22 @@ def test_the_size_of_the_fleet_is_not_read_and_everything_else_is() -> None:
             assert not np.array_equal(q_of(net, joined(changed, request, mask)), q), NAMES[index]
 
 
-def test_an_untrained_network_is_the_greedy_heuristic() -> None:
+def test_an_untrained_network_is_greedy_with_foresight() -> None:
     net, observations = network(trained=False), observed()
-    assert np.array_equal(q_of(net, observations), -split(observations)[0][:, NAMES.index("increase")])
+    own = split(observations)[0]
+    assert np.array_equal(
+        q_of(net, observations), -(own[:, NAMES.index("increase")] + own[:, NAMES.index("later_increase")])
+    )
     policy = LearnedPolicy("untrained", net, Options(), masked=True, fixed_length=None)
     env = gym.make(ID)
     core: Any = env.unwrapped
-    increase = core.observation_layout["increase"]
+    parts = [core.observation_layout[name] for name in ("increase", "later_increase")]
     for seed in range(3):
         observation, info = env.reset(seed=seed)
         terminated = False
         while not terminated:
-            chosen, greedy = policy.act(observation), baseline("greedy").act(observation, core)
-            assert observation[increase][chosen] == observation[increase][greedy] and info["action_mask"][chosen]
+            chosen, cost = policy.act(observation), observation[parts[0]] + observation[parts[1]]
+            assert info["action_mask"][chosen] and cost[chosen] == cost[info["action_mask"].astype(bool)].min()
             observation, _, terminated, _, info = env.step(chosen)
 
 

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from agents.baselines import BASELINES
 from conf import schema
+from conf.benchmark_schema import BenchmarkConfig, BuildSetsConfig, FigureConfig
 from conf.compose import Composer, as_object, without_hydra
 from conf.fields import flat, keys, validate
 from conf.messages import unknown_key
@@ -28,13 +29,24 @@ from conf.schema import (
     RolloutConfig,
     TrainConfig,
 )
+from conf.solve_schema import GrowthConfig, SolveConfig
 from envs.distprivacy.env import DistPrivacyEnv
 from envs.distprivacy.scenarios import SCENARIOS
 from envs.distprivacy.simulator import EPISODES, OBSERVATIONS, REWARDS
 from envs.distprivacy.types import PRIVACY_SCOPES
 
 CONF = Path(schema.__file__).parent
-COMMANDS = {"train": TrainConfig, "evaluate": EvaluateConfig, "rollout": RolloutConfig, "check": CheckConfig}
+COMMANDS: dict[str, type] = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "rollout": RolloutConfig,
+    "check": CheckConfig,
+    "solve": SolveConfig,
+    "benchmark": BenchmarkConfig,
+    "build_sets": BuildSetsConfig,
+    "figure": FigureConfig,
+    "growth": GrowthConfig,
+}
 
 
 def _composed(name: str, *overrides: str) -> Any:

@@ -113,7 +113,7 @@ def test_a_flat_agent_trains_and_is_tied_to_its_devices(tmp_path: Path) -> None:
     assert all(row["invalid_rate"] == row["eval_violations"] == "0" for row in rows(folder / "metrics.csv"))
     policy = agents.load(folder)
     assert not play(policy)["invalid_action"]
-    with pytest.raises(ValueError, match=r"^policy dqn_mlp \(run\) answers observations of 228 numbers, .* got 364"):
+    with pytest.raises(ValueError, match=r"^policy dqn_mlp \(run\) answers observations of 240 numbers, .* got 384"):
         play(policy, scenario="lenet-20")
 
 

@@ -1,4 +1,4 @@
-"""The observation tables of docs/distprivacy.md, made of the features in ``envs.distprivacy.observation``.
+"""The observation tables of docs/distprivacy.md, made of the features in ``envs.distprivacy.features``.
 
 ``python docs/tools/observation_table.py`` prints them; ``--write`` puts them between the markers of the page.
 """
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from envs.atomic import write_text_atomic  # noqa: E402
-from envs.distprivacy.observation import (  # noqa: E402
+from envs.distprivacy.features import (  # noqa: E402
     DEVICE_FEATURES,
     PAPER_DEVICE_FEATURES,
     PAPER_REQUEST_FEATURES,

@@ -7,18 +7,11 @@ from numpy.typing import NDArray
 
 from envs._jit import kernel
 from envs.distprivacy import state as s
-from envs.distprivacy.dynamics import (
-    Dims,
-    Place,
-    Row,
-    Table,
-    begin_period,
-    finish_request,
-    latency_so_far,
-    survey_increase,
-)
+from envs.distprivacy.dynamics import begin_period, finish_request, latency_so_far, survey_increase
 from envs.distprivacy.episode import IDLE, next_request, set_period_scale, step
+from envs.distprivacy.foresight import survey_later
 from envs.distprivacy.observation import observe
+from envs.distprivacy.state import Dims, Place, Row, Table
 
 Observation = NDArray[np.float32]
 Mask = NDArray[np.int8]
@@ -45,6 +38,7 @@ def look(
     if row[s.STATUS] == s.DECIDE:
         if d[s.OBSERVATION] == s.FULL_OBSERVATION:
             survey_increase(row, place, d, table)
+            survey_later(row, d, table)
         allowed = d[s.O_MASK]
         for j in range(d[s.DEVICES]):
             mask[j] = np.int8(row[allowed + j])
@@ -84,7 +78,8 @@ def restart(
         if row[s.STATUS] == s.DECIDE or next_request(row, place, d, table, nets) != IDLE:
             return next_head
     while next_head < heads.shape[0]:
-        row[: heads.shape[1]] = heads[next_head]
+        for i in range(heads.shape[1]):
+            row[i] = heads[next_head, i]
         next_head += 1
         begin_period(row, d)
         set_period_scale(row, d, nets)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from gymnasium import spaces
 
-from envs.distprivacy import observation
+from envs.distprivacy import features
 from envs.distprivacy.generator import Generator, InstanceList
 from envs.distprivacy.scenarios import scenario as named_scenario
 from envs.distprivacy.simulator import Options, Simulator
@@ -63,5 +63,5 @@ def make_simulator(generator: Generator, options: Options, max_devices: int | No
 
 def make_spaces(simulator: Simulator) -> tuple[spaces.Box, spaces.Discrete]:
     """Observation space (flat float32 Box) and action space (one action a device slot)."""
-    low, high = observation.bounds(simulator.options.observation, simulator.max_devices)
+    low, high = features.bounds(simulator.options.observation, simulator.max_devices)
     return spaces.Box(low, high, dtype=np.float32), spaces.Discrete(simulator.max_devices)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs._jit import kernel
-from envs.distprivacy.dynamics import BUDGET_TOLERANCE, Row
+from envs._jit import allocating_kernel, inlined_kernel
+from envs.distprivacy.dynamics import BUDGET_TOLERANCE
+from envs.distprivacy.state import Row
 
 MANY = 1e9
 """Where a unit costs nothing."""
 
 
-@kernel
+@inlined_kernel
 def fits(budget: float, used: float, unit: float) -> float:
     """Units that still fit a budget: floor((budget (1 + 1e-9) - used) / unit); a large number where a unit costs nothing."""
     if unit <= 0.0:
@@ -19,7 +20,7 @@ def fits(budget: float, used: float, unit: float) -> float:
     return max(0.0, np.floor((budget * (1.0 + BUDGET_TOLERANCE) - used) / unit))  # type: ignore[no-any-return]
 
 
-@kernel
+@allocating_kernel
 def largest(values: Row, start: int, n: int, c: int, at: int, value: float) -> float:
     """Sum of the c largest of ``values[start:start + n]``, with entry ``at`` (if >= 0) taken to be ``value``."""
     best = np.zeros(c)
@@ -31,7 +32,7 @@ def largest(values: Row, start: int, n: int, c: int, at: int, value: float) -> f
     return best.sum()  # type: ignore[no-any-return]
 
 
-@kernel
+@allocating_kernel
 def most_total(low: Row, high: Row, limit: float, c: int) -> float:
     """Largest sum of counts x with low <= x <= high of which the c largest together stay within ``limit``; -1 if none.
 

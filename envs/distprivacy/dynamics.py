@@ -11,21 +11,15 @@ Arguments, everywhere: ``row`` (state row, float64), ``place`` (int16, slot of e
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from envs._jit import kernel
+from envs._jit import inlined_kernel, kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
-
-Row = NDArray[np.float64]
-Place = NDArray[np.int16]
-Dims = NDArray[np.uint64]
-Table = NDArray[np.float64]
+from envs.distprivacy.state import Dims, Place, Row, Table
+from envs.distprivacy.transfers import has_seen, map_holder, pending_time, survey_toll, tolled_bytes_to, transfer_time
 
 BUDGET_TOLERANCE = 1e-9
 """Relative tolerance of memory, compute and bandwidth budgets."""
-MOST_TOLL = 5.0
-"""What a byte counts for, where traffic is priced, when its sender has no bandwidth left."""
 
 
 @kernel
@@ -56,7 +50,7 @@ def begin_period(row: Row, d: Dims) -> None:
             set_reciprocals(row, d, j)
 
 
-@kernel
+@inlined_kernel
 def set_reciprocals(row: Row, d: Dims, j: int) -> None:
     """1 / rate and 1 / budgets of slot j, so that the hot loops multiply."""
     row[d[s.O_PER_RATE] + j] = 1.0 / row[d[s.O_RATE] + j]
@@ -102,7 +96,8 @@ def load_request(row: Row, d: Dims, nets: Table, request: int) -> None:
     row[d[s.O_USED_MEMORY] + devices] = row[used]
     row[d[s.O_USED_COMPUTE] + devices] = row[used + 1]
     row[d[s.O_USED_BANDWIDTH] + devices] = row[used + 2]
-    row[d[s.O_SAVED] : d[s.O_SAVED] + 3 * slots] = row[d[s.O_USED_MEMORY] : d[s.O_USED_MEMORY] + 3 * slots]
+    for i in range(3 * slots):
+        row[d[s.O_SAVED] + i] = row[d[s.O_USED_MEMORY] + i]
     row[s.REQUEST], row[s.NETWORK] = request, net
     row[s.LAYER] = nets[net, t.START] - 1.0
     for scalar in (
@@ -150,14 +145,15 @@ def finish_request(row: Row, d: Dims, served: bool) -> None:
         row[s.LAST_LATENCY] = -1.0
         row[s.LAST_BYTES] = 0.0
         row[s.REJECTED_COUNT] += 1.0
-        row[d[s.O_USED_MEMORY] : d[s.O_USED_MEMORY] + 3 * slots] = row[d[s.O_SAVED] : d[s.O_SAVED] + 3 * slots]
+        for i in range(3 * slots):
+            row[d[s.O_USED_MEMORY] + i] = row[d[s.O_SAVED] + i]
     used = d[s.O_SOURCE_USED] + 3 * int(row[d[s.O_REQUESTS] + 2 * int(row[s.REQUEST])])
     row[used] = row[d[s.O_USED_MEMORY] + devices]
     row[used + 1] = row[d[s.O_USED_COMPUTE] + devices]
     row[used + 2] = row[d[s.O_USED_BANDWIDTH] + devices]
 
 
-@kernel
+@inlined_kernel
 def latency_so_far(row: Row) -> float:
     """Seconds that are already certain for the current request; its latency once all layers are placed."""
     return row[s.LATENCY_DONE] + row[s.LATENCY_FIRST] + row[s.LATENCY_LAYER] + row[s.LATENCY_PENDING]  # type: ignore[no-any-return]
@@ -200,88 +196,7 @@ def start_layer(row: Row, d: Dims, table: Table) -> None:
         row[d[s.O_SENT] : d[s.O_SENT] + slots * slots] = 0.0
 
 
-@kernel
-def has_seen(place: Place, table: Table, k: int, p: int, j: int) -> bool:
-    """Whether slot j held map p in an earlier layer of the group of layer k."""
-    for earlier in range(int(table[k, t.GROUP]), k):
-        if place[int(table[earlier, t.OFFSET]) + p] == j:
-            return True
-    return False
-
-
-@kernel
-def transfer_time(row: Row, d: Dims, mode: int, unit: float, holder: int, j: int) -> float:
-    """Time of the slowest transfer into slot j, seconds, if it also took the next map (Eq 5, 6).
-
-    ``holder``: the slot that holds the next map at the layer before (MAPS only).
-    """
-    if mode == t.PARTIAL:
-        return (row[d[s.O_COUNT] + j] + 1.0) * row[d[s.O_UNIT_IN] + j]  # type: ignore[no-any-return]
-    slowest = row[d[s.O_COMM] + j]
-    if mode == t.MAPS:
-        if j != holder:
-            moved = row[d[s.O_SENT] + holder * (d[s.DEVICES] + 1) + j] + 1.0
-            slowest = max(slowest, moved * (unit * row[d[s.O_PER_RATE] + holder]))
-    elif mode == t.GATHER or mode == t.GATHER_ALL:
-        for i in range(d[s.DEVICES] + 1):
-            held = row[d[s.O_PREV] + i]
-            if held > 0.0 and i != j:
-                amount = unit * held if mode == t.GATHER else unit
-                slowest = max(slowest, amount * row[d[s.O_PER_RATE] + i])
-    return slowest  # type: ignore[no-any-return]
-
-
-@kernel
-def pending_time(row: Row, d: Dims, send_map: float, send_once: float, j: int) -> float:
-    """Time in which device j sends to the source what it must, seconds, if it also took the next map."""
-    return (send_map * (row[d[s.O_COUNT] + j] + 1.0) + send_once) * row[d[s.O_PER_RATE] + j]  # type: ignore[no-any-return]
-
-
-@kernel
-def map_holder(row: Row, place: Place, d: Dims, table: Table, k: int) -> int:
-    """Slot that holds the next map of layer k at the layer before; the slot past the source where maps do not matter."""
-    if table[k, t.IN_MODE] == t.MAPS:
-        return int(place[int(table[k - 1, t.OFFSET]) + int(row[s.SEGMENT])])
-    return int(d[s.DEVICES]) + 1
-
-
-@kernel
-def toll(row: Row, d: Dims, i: int) -> float:
-    """What a byte sent by slot i counts for where traffic is priced: 1 with all its bandwidth left, MOST_TOLL with none."""
-    used = row[d[s.O_USED_BANDWIDTH] + i] * row[d[s.O_PER_BANDWIDTH] + i]
-    return 1.0 + (MOST_TOLL - 1.0) * used * used  # type: ignore[no-any-return]
-
-
-@kernel
-def tolled_bytes_to(row: Row, d: Dims, mode: int, unit: float, holder: int, j: int) -> float:
-    """Bytes that other slots send to slot j if it takes the next map (Eq 6), each times its sender's toll."""
-    if mode == t.MAPS:
-        return 0.0 if j == holder else unit * toll(row, d, holder)
-    total = 0.0
-    if mode != t.NONE:
-        for i in range(d[s.DEVICES] + 1):
-            held = row[d[s.O_PREV] + i]
-            if held > 0.0 and i != j:
-                total += (unit * held if mode == t.GATHER else unit) * toll(row, d, i)
-    return total
-
-
-@kernel
-def _survey_toll(row: Row, d: Dims, mode: int, unit: float, holder: int) -> None:
-    """Add the price of the traffic to O_INCREASE."""
-    devices, price = d[s.DEVICES], row[s.BYTE_PRICE]
-    if mode == t.PARTIAL:
-        # all devices receive from all senders but themselves
-        everything = tolled_bytes_to(row, d, mode, unit, int(devices), devices + np.uint64(1))
-        for j in range(devices):
-            own = unit * toll(row, d, j) if row[d[s.O_PREV] + j] > 0.0 else 0.0
-            row[d[s.O_INCREASE] + j] += price * (everything - own)
-    else:
-        for j in range(devices):
-            row[d[s.O_INCREASE] + j] += price * tolled_bytes_to(row, d, mode, unit, holder, j)
-
-
-@kernel
+@inlined_kernel
 def survey_increase(row: Row, place: Place, d: Dims, table: Table) -> None:
     """Write for every device the increase of the latency so far if it takes the next map, seconds (O_INCREASE).
 
@@ -318,12 +233,12 @@ def survey_increase(row: Row, place: Place, d: Dims, table: Table) -> None:
         for j in range(devices):
             row[increase + j] += max(0.0, pending_time(row, d, send_map, send_once, j) - pending)
     if row[s.BYTE_PRICE] > 0.0:
-        _survey_toll(row, d, mode, unit, holder)
+        survey_toll(row, d, mode, unit, holder)
     for j in range(devices):
         row[increase + j] *= row[present + j]
 
 
-@kernel
+@inlined_kernel
 def put_segment(row: Row, place: Place, d: Dims, table: Table, slot: int) -> None:
     """Place the next map of the current layer on a slot: budgets, transfers, latency and counts follow."""
     j = np.uint64(slot)

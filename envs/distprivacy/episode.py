@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs._jit import kernel
+from envs._jit import inlined_kernel, kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
 from envs.distprivacy.dynamics import (
-    Dims,
-    Place,
-    Row,
-    Table,
     finish_request,
     load_request,
     put_layer_on_source,
@@ -21,12 +17,13 @@ from envs.distprivacy.dynamics import (
 )
 from envs.distprivacy.feasibility import open_layer, request_fits, survey_mask
 from envs.distprivacy.reward import latency_reward, paper_reward, rejection_cost, rejection_reward
+from envs.distprivacy.state import Dims, Place, Row, Table
 
 IDLE = -1
 """Returned by ``next_request`` when the period has no request left."""
 
 
-@kernel
+@inlined_kernel
 def _advance(row: Row, place: Place, d: Dims, table: Table, nets: Table) -> None:
     """Go on to the next decision of the current request, or finish it: served, or rejected where no device may take the map."""
     net = int(row[s.NETWORK])
@@ -89,7 +86,7 @@ def set_period_scale(row: Row, d: Dims, nets: Table) -> None:
     row[s.PERIOD_SCALE] = total / row[s.N_REQUESTS]
 
 
-@kernel
+@inlined_kernel
 def is_valid(row: Row, d: Dims, action: int) -> bool:
     """Whether ``action`` is a device that the mask allows."""
     return 0 <= action < int(d[s.DEVICES]) and row[d[s.O_MASK] + np.uint64(action)] > 0.0

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs._jit import kernel
+from envs._jit import allocating_kernel, inlined_kernel, kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
 from envs.distprivacy.counting import fits, largest, most_total
-from envs.distprivacy.dynamics import BUDGET_TOLERANCE, Dims, Place, Row, Table, map_holder
+from envs.distprivacy.dynamics import BUDGET_TOLERANCE
+from envs.distprivacy.state import Dims, Place, Row, Table
+from envs.distprivacy.transfers import map_holder
 
 _EXACT = 1.0 + BUDGET_TOLERANCE
 
 
-@kernel
+@inlined_kernel
 def capacity(row: Row, d: Dims, table: Table, k: int, j: int) -> float:
     """How many more segments of layer k device j can hold by memory and compute."""
     memory = fits(row[d[s.O_MEMORY] + j], row[d[s.O_USED_MEMORY] + j], table[k, t.WEIGHT])
@@ -28,7 +30,7 @@ def capacity(row: Row, d: Dims, table: Table, k: int, j: int) -> float:
     return min(memory, compute)  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined_kernel
 def bandwidth_left(row: Row, d: Dims, j: int) -> float:
     """Bytes that slot j may still send in this period."""
     return row[d[s.O_BANDWIDTH] + j] * _EXACT - row[d[s.O_USED_BANDWIDTH] + j]  # type: ignore[no-any-return]
@@ -53,7 +55,7 @@ def request_fits(row: Row, d: Dims, table: Table, nets: Table) -> bool:
     return True
 
 
-@kernel
+@allocating_kernel
 def layer_has_room(row: Row, d: Dims, table: Table, k: int) -> bool:
     """Whether the present devices together have room for all maps of layer k by memory, compute and privacy."""
     devices, segments, limit = d[s.DEVICES], table[k, t.SEGMENTS], table[k, t.LIMIT]
@@ -119,14 +121,14 @@ def open_layer(row: Row, d: Dims, table: Table) -> None:
     row[s.AMPLE] = ample if room >= segments and d[s.COLLUDERS] == 1 and not fc else 0.0
 
 
-@kernel
+@inlined_kernel
 def next_low(row: Row, d: Dims, table: Table, k: int, j: int) -> float:
     """Fewest maps of the next layer that conv holder j must keep, since it can't afford to send more partial sums away."""
     kept = table[k, t.OUT_MAPS] - fits(bandwidth_left(row, d, j), 0.0, table[k, t.NEXT_UNIT])
     return max(0.0, kept)  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined_kernel
 def mark_seen(row: Row, place: Place, d: Dims, table: Table, k: int, p: int) -> bool:
     """Mark the devices that saw map p in an earlier layer of the group (O_SEEN); False where layer k is its group's first."""
     first = int(table[k, t.GROUP])
@@ -140,7 +142,7 @@ def mark_seen(row: Row, place: Place, d: Dims, table: Table, k: int, p: int) -> 
     return True
 
 
-@kernel
+@inlined_kernel
 def survey_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
     """Write the look-ahead mask of the next map (O_MASK); returns the number of devices that may take it."""
     k, p = int(row[s.LAYER]), int(row[s.SEGMENT])
@@ -164,7 +166,7 @@ def survey_mask(row: Row, place: Place, d: Dims, table: Table) -> int:
     return int(valid)
 
 
-@kernel
+@allocating_kernel
 def may_see(row: Row, d: Dims, table: Table, k: int, j: int) -> bool:
     """Whether device j may see the next map of layer k (10f), room for the layer's other maps included when devices collude."""
     limit = table[k, t.LIMIT]
@@ -188,7 +190,7 @@ def may_see(row: Row, d: Dims, table: Table, k: int, j: int) -> bool:
     return most_total(low, high, limit, c) >= table[k, t.SEGMENTS]  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined_kernel
 def can_finish(row: Row, d: Dims, table: Table, k: int, i: int, home: float, count: float, left: float) -> bool:
     """Whether slot i, with ``count`` maps of this layer and ``home`` maps of the last still to go, can afford its sends.
 
@@ -203,7 +205,7 @@ def can_finish(row: Row, d: Dims, table: Table, k: int, i: int, home: float, cou
     return min(stay, leave) <= left  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined_kernel
 def least(row: Row, d: Dims, table: Table, k: int, j: int, more: float) -> float:
     """Fewest maps of conv-fed layer k that slot j must end with, if it takes ``more`` now (PARTIAL).
 

@@ -6,139 +6,23 @@ state of RL-DistPrivacy (section 3.4.2), without a mask. D is ``max_devices``; a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from envs._jit import kernel
+from envs._jit import inlined_kernel, kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
-from envs.distprivacy.dynamics import Dims, Place, Row, Table, latency_so_far, map_holder
+from envs.distprivacy.dynamics import latency_so_far
 from envs.distprivacy.feasibility import bandwidth_left
+from envs.distprivacy.features import MOST, N_DEVICE, N_PAPER_REQUEST, N_REQUEST
+from envs.distprivacy.state import Dims, Place, Row, Table
+from envs.distprivacy.transfers import map_holder
 
-_MOST = 100.0
 LOG2 = np.log2(1.0 + np.arange(4096)) / 10.0
 """log2(1 + maps) / 10 for the feature ``maps``, looked up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """One named slice of an observation."""
-
-    name: str
-    meaning: str
-    unit: str
-    low: float = 0.0
-    high: float = 1.0
-
-
-_LATENCY = "request scales"
-DEVICE_FEATURES = (
-    Feature("present", "the slot holds a device of this period", "0/1"),
-    Feature(
-        "increase",
-        "increase of the latency so far (and of the traffic's price) if the next map is placed here",
-        _LATENCY,
-        0.0,
-        _MOST,
-    ),
-    Feature("holds_map", "holds the next map at the layer before", "0/1"),
-    Feature(
-        "home", "maps of the layer before that it holds and that are still to be placed, share of the layer", "share"
-    ),
-    Feature("previous", "segments of the layer before on it, share of that layer", "share"),
-    Feature("count", "segments of this layer on it, share of the layer", "share"),
-    Feature("slack", "time by which it is ahead of the slowest device of the layer", _LATENCY, 0.0, _MOST),
-    Feature(
-        "privacy_room",
-        "maps that it may still see in this layer (group), share of the layer; 1 without a limit",
-        "share",
-    ),
-    Feature("seen_map", "has seen the next map in an earlier layer of the group", "0/1"),
-    Feature("memory_left", "share of the period's memory left", "share"),
-    Feature("compute_left", "share of the period's compute left", "share"),
-    Feature("bandwidth_left", "share of the period's bandwidth left", "share"),
-    Feature("speed", "log of its speed over the fleet's geometric mean", "log ratio", -10.0, 10.0),
-    Feature("rate", "log of its rate over the fleet's geometric mean", "log ratio", -10.0, 10.0),
-    Feature("compute_cost", "computation time of one segment of this layer here", _LATENCY, 0.0, _MOST),
-    Feature("send_cost", "time to send one output map of this layer from here", _LATENCY, 0.0, _MOST),
-)
-REQUEST_FEATURES = (
-    Feature("conv", "the layer is a convolution", "0/1"),
-    Feature("act", "an activation", "0/1"),
-    Feature("pool", "a pooling", "0/1"),
-    Feature("fc", "fully connected", "0/1"),
-    Feature("by_partial_sums", "data arrive as partial sums of a conv", "0/1"),
-    Feature("by_maps", "data arrive map by map", "0/1"),
-    Feature("next_on_source", "the next layer runs on the source", "0/1"),
-    Feature("next_by_partial_sums", "this layer is a conv whose holders all send to all holders of the next", "0/1"),
-    Feature("network", "index of the network in the task over the number of networks", "share"),
-    Feature("depth", "position of the layer, 0 first to 1 last", "share"),
-    Feature("progress", "maps of the layer already placed, share", "share"),
-    Feature("maps", "log2(1 + maps still to place) / 10", "log", 0.0, 2.0),
-    Feature("limit", "privacy limit of the layer over its maps; 1 without a limit", "share"),
-    Feature("latency", "latency so far", _LATENCY, 0.0, _MOST),
-    Feature("latency_layer", "latency of this layer so far", _LATENCY, 0.0, _MOST),
-    Feature("latency_first", "transfer from the source into layer 2 so far", _LATENCY, 0.0, _MOST),
-    Feature("latency_pending", "transfer back to the source that is already due", _LATENCY, 0.0, _MOST),
-    Feature("slowest_sender", "time in which the slowest sender delivers one map's partial sums", _LATENCY, 0.0, _MOST),
-    Feature(
-        "mean_compute_cost",
-        "computation time of one segment on a device of mean speed (geometric)",
-        _LATENCY,
-        0.0,
-        _MOST,
-    ),
-    Feature("mean_send_cost", "time to send one output map at the fleet's mean rate (geometric)", _LATENCY, 0.0, _MOST),
-    Feature("source_speed", "log of the source's speed over the fleet's geometric mean", "log ratio", -10.0, 10.0),
-    Feature("source_rate", "log of the source's rate over the fleet's geometric mean", "log ratio", -10.0, 10.0),
-    Feature("requests_left", "requests of the period still to come, share", "share"),
-    Feature("fleet", "present devices over 100", "share", 0.0, _MOST),
-)
-PAPER_REQUEST_FEATURES = (
-    Feature("network", "index of the network in the task over the number of networks", "share"),
-    Feature("layer", "position of the layer, 0 first to 1 last", "share"),
-    Feature("segment", "next segment over the segments of the layer", "share"),
-)
-PAPER_DEVICE_FEATURES = (
-    Feature("compute_ok", "compute for one more segment is left", "0/1"),
-    Feature("bandwidth_ok", "bandwidth to send one more output map is left", "0/1"),
-    Feature("memory_ok", "memory for one more segment is left", "0/1"),
-    Feature("privacy_ok", "privacy room for one more segment is left", "0/1"),
-    Feature("held", "segments of this layer on it, share of the layer", "share"),
-    Feature("previous", "segments of the layer before on it, share of that layer", "share"),
-)
-N_DEVICE = len(DEVICE_FEATURES)
-N_REQUEST = len(REQUEST_FEATURES)
-N_PAPER_REQUEST = len(PAPER_REQUEST_FEATURES)
-
-
-def _ordered(kind: str, max_devices: int) -> list[tuple[Feature, int]]:
-    """Features with their lengths, in order of the vector."""
-    if kind == "paper":
-        return [(f, 1) for f in PAPER_REQUEST_FEATURES] + [(f, max_devices) for f in PAPER_DEVICE_FEATURES]
-    mask = Feature("mask", "the device may take the next map (look-ahead)", "0/1")
-    return [*((f, max_devices) for f in DEVICE_FEATURES), *((f, 1) for f in REQUEST_FEATURES), (mask, max_devices)]
-
-
-def layout(kind: str, max_devices: int) -> dict[str, slice]:
-    """Name of every part of the observation -> its slice. ``kind``: "full" or "paper"."""
-    slices, at = {}, 0
-    for feature, length in _ordered(kind, max_devices):
-        slices[feature.name] = slice(at, at + length)
-        at += length
-    return slices
-
-
-def bounds(kind: str, max_devices: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lowest and highest value of every number of the observation, float32."""
-    parts = _ordered(kind, max_devices)
-    low = np.concatenate([np.full(n, f.low, np.float32) for f, n in parts])
-    return low, np.concatenate([np.full(n, f.high, np.float32) for f, n in parts])
-
-
-@kernel
+@inlined_kernel
 def observe_full(row: Row, d: Dims, table: Table, nets: Table, out: NDArray[np.float32], fresh: bool) -> None:
     """Write the full observation of the next decision into ``out`` (float32).
 
@@ -167,12 +51,14 @@ def observe_full(row: Row, d: Dims, table: Table, nets: Table, out: NDArray[np.f
     present, busy, increase, allowed = d[s.O_PRESENT], d[s.O_BUSY], d[s.O_INCREASE], d[s.O_MASK]
     if everyone or latest != row[s.LATEST]:
         for j in range(devices):
-            out[6 * devices + j] = min(max(0.0, latest - row[busy + j]) * scale, _MOST) * row[present + j]
+            out[6 * devices + j] = min(max(0.0, latest - row[busy + j]) * scale, MOST) * row[present + j]
     else:
-        out[6 * devices + slot] = min(max(0.0, latest - row[busy + slot]) * scale, _MOST)
+        out[6 * devices + slot] = min(max(0.0, latest - row[busy + slot]) * scale, MOST)
     row[s.LATEST], row[s.PLACED] = latest, 0.0
+    later = d[s.O_LATER]
     for j in range(devices):
-        out[devices + j] = min(row[increase + j] * scale, _MOST)
+        out[devices + j] = min(row[increase + j] * scale, MOST)
+        out[16 * devices + j] = min(row[later + j] * scale, MOST)
     mask = N_DEVICE * devices + N_REQUEST
     for j in range(devices):
         out[mask + j] = row[allowed + j]
@@ -188,13 +74,13 @@ def observe_full(row: Row, d: Dims, table: Table, nets: Table, out: NDArray[np.f
     at = N_DEVICE * devices
     out[at + 10] = row[s.SEGMENT] * per_map
     out[at + 11] = LOG2[min(LOG2.shape[0] - 1, int(table[k, t.SEGMENTS] - row[s.SEGMENT]))]
-    out[at + 13] = min(latency_so_far(row) * scale, _MOST)
-    out[at + 14] = min(row[s.LATENCY_LAYER] * scale, _MOST)
-    out[at + 15] = min(row[s.LATENCY_FIRST] * scale, _MOST)
-    out[at + 16] = min(row[s.LATENCY_PENDING] * scale, _MOST)
+    out[at + 13] = min(latency_so_far(row) * scale, MOST)
+    out[at + 14] = min(row[s.LATENCY_LAYER] * scale, MOST)
+    out[at + 15] = min(row[s.LATENCY_FIRST] * scale, MOST)
+    out[at + 16] = min(row[s.LATENCY_PENDING] * scale, MOST)
 
 
-@kernel
+@inlined_kernel
 def _observe_own(row: Row, d: Dims, table: Table, k: int, per_map: float, j: int, out: NDArray[np.float32]) -> None:
     """The features of device j that only a placement on it changes: count, privacy room, memory and compute left."""
     devices, limit = d[s.DEVICES], table[k, t.LIMIT]
@@ -210,7 +96,7 @@ def _observe_own(row: Row, d: Dims, table: Table, k: int, per_map: float, j: int
     out[10 * devices + j] = max(0.0, min(1.0, compute * row[d[s.O_PER_COMPUTE] + j]))
 
 
-@kernel
+@inlined_kernel
 def _observe_bandwidth(row: Row, d: Dims, j: int, out: NDArray[np.float32]) -> None:
     left = row[d[s.O_BANDWIDTH] + j] - row[d[s.O_USED_BANDWIDTH] + j]
     out[11 * d[s.DEVICES] + j] = max(0.0, min(1.0, left * row[d[s.O_PER_BANDWIDTH] + j]))
@@ -228,8 +114,8 @@ def _observe_layer(row: Row, d: Dims, table: Table, k: int, scale: float, out: N
             out[7 * devices + j] = 1.0
             out[12 * devices + j] = max(-10.0, min(10.0, row[d[s.O_LOG_SPEED] + j]))
             out[13 * devices + j] = max(-10.0, min(10.0, row[d[s.O_LOG_RATE] + j]))
-            out[14 * devices + j] = min(row[d[s.O_COST] + j] * scale, _MOST)
-            out[15 * devices + j] = min(table[k, t.OUT_BYTES] * row[d[s.O_PER_RATE] + j] * scale, _MOST)
+            out[14 * devices + j] = min(row[d[s.O_COST] + j] * scale, MOST)
+            out[15 * devices + j] = min(table[k, t.OUT_BYTES] * row[d[s.O_PER_RATE] + j] * scale, MOST)
 
 
 @kernel
@@ -248,9 +134,9 @@ def _observe_request(
     out[at + 8] = row[s.NETWORK] / nets.shape[0]
     out[at + 9] = table[k, t.DEPTH]
     out[at + 12] = 1.0 if limit < 0.0 else min(1.0, limit / segments)
-    out[at + 17] = min(table[k, t.IN_UNIT] * row[s.SLOWEST] * scale, _MOST) if mode == t.PARTIAL else 0.0
-    out[at + 18] = min(table[k, t.MULTS] / row[s.SPEED_CENTER] * scale, _MOST)
-    out[at + 19] = min(table[k, t.OUT_BYTES] / row[s.RATE_CENTER] * scale, _MOST)
+    out[at + 17] = min(table[k, t.IN_UNIT] * row[s.SLOWEST] * scale, MOST) if mode == t.PARTIAL else 0.0
+    out[at + 18] = min(table[k, t.MULTS] / row[s.SPEED_CENTER] * scale, MOST)
+    out[at + 19] = min(table[k, t.OUT_BYTES] / row[s.RATE_CENTER] * scale, MOST)
     source = d[s.DEVICES]
     out[at + 20] = max(-10.0, min(10.0, row[d[s.O_LOG_SPEED] + source]))
     out[at + 21] = max(-10.0, min(10.0, row[d[s.O_LOG_RATE] + source]))

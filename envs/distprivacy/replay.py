@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class Report:
     latencies_s: tuple[float | None, ...]  # None: rejected
     shared_bytes: tuple[float, ...]  # sent between devices, per request
     violations: tuple[Violation, ...]
+    used: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)), compare=False)
+    # (devices + sources, 3): memory bytes, multiplications and bytes sent, over the period
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, in the format of ``optimal.check``."""
@@ -69,7 +71,7 @@ def replay(instance: Instance, solution: Solution) -> Report:
         violations.extend(_placement_violations(simulator, instance, index, place))
     violations.extend(_budget_violations(simulator, instance, row))
     total = float(sum(latency for latency in latencies if latency is not None))
-    return Report(total, tuple(latencies), tuple(shared), tuple(violations))
+    return Report(total, tuple(latencies), tuple(shared), tuple(violations), _used(simulator, instance, row))
 
 
 def _replay_request(
@@ -141,15 +143,21 @@ def _privacy_violations(
         yield Violation("privacy", index, layer, ranked[0], float(together - limit))
 
 
+def _used(simulator: Simulator, instance: Instance, row: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(devices + sources, 3) what has been used of memory, compute and bandwidth."""
+    d, devices = simulator.dims, len(instance.devices)
+    parts = (s.O_USED_MEMORY, s.O_USED_COMPUTE, s.O_USED_BANDWIDTH)
+    of_devices = np.stack([row[d[part] : d[part] + devices] for part in parts], axis=1)
+    of_sources = row[d[s.O_SOURCE_USED] :][: 3 * len(instance.sources)].reshape(-1, 3)
+    return np.concatenate([of_devices, of_sources])
+
+
 def _budget_violations(simulator: Simulator, instance: Instance, row: NDArray[np.float64]) -> Iterator[Violation]:
     """Violations of 10b to 10d by devices, then by sources, over the whole period."""
-    d = simulator.dims
-    parts = (("memory", s.O_USED_MEMORY), ("compute", s.O_USED_COMPUTE), ("bandwidth", s.O_USED_BANDWIDTH))
+    all_used = _used(simulator, instance, row)
     for index, owner in enumerate((*instance.devices, *instance.sources)):
         budgets = (owner.memory_bytes, owner.compute(instance.period_s), owner.bandwidth(instance.period_s))
         is_source = index >= len(instance.devices)
-        for which, ((kind, part), budget) in enumerate(zip(parts, budgets, strict=True)):
-            number = index - len(instance.devices)
-            used = row[d[s.O_SOURCE_USED] + 3 * number + which] if is_source else row[d[part] + index]
+        for kind, used, budget in zip(("memory", "compute", "bandwidth"), all_used[index], budgets, strict=True):
             if used > budget * (1.0 + dynamics.BUDGET_TOLERANCE):
                 yield Violation(kind, None, None, -1 if is_source else index, float(used - budget))

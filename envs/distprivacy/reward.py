@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from envs._jit import kernel
+from envs._jit import inlined_kernel, kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
-from envs.distprivacy.dynamics import MOST_TOLL, Dims, Place, Row, Table, latency_so_far
+from envs.distprivacy.dynamics import latency_so_far
+from envs.distprivacy.state import Dims, Place, Row, Table
+from envs.distprivacy.transfers import MOST_TOLL
 
 REJECTION_FACTOR = 1.01
 """A rejected request returns this many times the upper bound of its latency, so that a dead end never pays."""
 
 
-@kernel
+@inlined_kernel
 def latency_reward(row: Row, scale: float) -> float:
     """Minus the increase of the request's latency so far, in units of ``scale`` seconds: a return of minus the latency.
 
@@ -25,7 +27,7 @@ def latency_reward(row: Row, scale: float) -> float:
     return reward  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined_kernel
 def rejection_cost(row: Row, nets: Table) -> float:
     """Seconds that a rejected request counts for: 1.01 times more than any complete placement of it can cost."""
     # every byte that one link can carry may have to go over the links of all devices and of the source
@@ -33,7 +35,7 @@ def rejection_cost(row: Row, nets: Table) -> float:
     return REJECTION_FACTOR * (row[s.UPPER] + row[s.BYTE_PRICE] * MOST_TOLL * traffic)  # type: ignore[no-any-return]
 
 
-@kernel
+@inlined_kernel
 def rejection_reward(row: Row, nets: Table, scale: float) -> float:
     """Last reward of a rejected request: brings its return to minus its ``rejection_cost``."""
     return -(rejection_cost(row, nets) - row[s.PAID]) / scale  # type: ignore[no-any-return]

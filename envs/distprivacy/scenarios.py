@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from envs.distprivacy.generator import FleetGenerator, RandomFleet
 from envs.distprivacy.networks import NETWORKS
@@ -69,10 +69,11 @@ def _lenet_random(task: Task, devices: tuple[int, int], churn: float, absent: in
     return FleetGenerator(task, RandomFleet(devices), cameras(1), ("lenet",), churn=churn, absent=absent)
 
 
-def _paper_fleet(task: Task, requests: dict[str, int], churn: float, absent: int) -> FleetGenerator:
+def _paper_fleet(
+    task: Task, requests: dict[str, int], churn: float, absent: int, devices: tuple[Device, ...]
+) -> FleetGenerator:
     networks = [name for name, count in requests.items() for _ in range(count)]
     vggs = frozenset(name for name in requests if name.startswith("vgg"))
-    devices = fleet(nexus=20, rpi3=50)
     return FleetGenerator(
         task,
         devices,
@@ -107,30 +108,35 @@ def scenario(
     churn: float = 0.0,
     requests: int | None = None,
     absent: int = 0,
+    types: Mapping[str, int] | None = None,
 ) -> FleetGenerator:
     """The generator of a named scenario.
 
     ``requests`` overrides the number of requests a period where all requests are alike (`lenet-10`, `cifar-70`).
-    ``absent``: the last so many devices have left. Raises ``ValueError`` for an unknown name
-    or where ``requests`` does not apply.
+    ``absent``: the last so many devices have left. ``types``: another fleet, devices by type, where the scenario has a fixed
+    one. Raises ``ValueError`` for an unknown name or type, or where ``requests`` or ``types`` does not apply.
     """
     if name not in SCENARIOS:
         raise ValueError(f"scenario is {name!r}, expected one of {', '.join(SCENARIOS)}")
     if requests is not None and name not in ("lenet-10", "cifar-70"):
         raise ValueError(f"requests is {requests}, but scenario {name} has a fixed number of requests")
 
+    fixed = {"nexus": 3, "rpi3": 7} if name == "lenet-10" else {"nexus": 20, "rpi3": 50}
+    if types is not None and name in ("lenet-random", "lenet-20", "lenet-70"):
+        raise ValueError(f"types is {dict(types)}, but scenario {name} draws its fleets at random")
+    devices = fleet(**(types or fixed))
+
     def task(*networks: str) -> Task:
         return paper_task(networks, ssim, privacy_scope, colluders)
 
     if name == "lenet-10":
         count = requests or 10
-        devices = fleet(nexus=3, rpi3=7)
         return FleetGenerator(task("lenet"), devices, cameras(10), ["lenet"] * count, churn=churn, absent=absent)
     if name in ("lenet-random", "lenet-20", "lenet-70"):
         sizes = {"lenet-random": (6, 12), "lenet-20": (20, 20), "lenet-70": (70, 70)}[name]
         return _lenet_random(task("lenet"), sizes, churn, absent)
     if name == "cifar-70":
-        return _paper_fleet(task("cifar_cnn"), {"cifar_cnn": requests or 25}, churn, absent)
+        return _paper_fleet(task("cifar_cnn"), {"cifar_cnn": requests or 25}, churn, absent, devices)
     if name == "vgg-70":
-        return _paper_fleet(task("vgg16", "vgg19"), {"vgg16": 5, "vgg19": 5}, churn, absent)
-    return _paper_fleet(task(*MIXED_REQUESTS), MIXED_REQUESTS, churn, absent)
+        return _paper_fleet(task("vgg16", "vgg19"), {"vgg16": 5, "vgg19": 5}, churn, absent, devices)
+    return _paper_fleet(task(*MIXED_REQUESTS), MIXED_REQUESTS, churn, absent, devices)

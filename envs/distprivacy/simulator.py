@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.distprivacy import dynamics, episode, observation
+from envs.distprivacy import dynamics, episode, features, observation
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
 from envs.distprivacy.tables import TaskTables, compile_task
@@ -77,7 +77,7 @@ class Simulator:
         self.row_length = int(self.dims[s.ROW])
         self.instance_length = int(self.dims[s.O_END_OF_INSTANCE])
         self.placement_length = self.tables.placement_length
-        self.observation_layout = observation.layout(self.options.observation, max_devices)
+        self.observation_layout = features.layout(self.options.observation, max_devices)
         self.observation_length = max(part.stop for part in self.observation_layout.values())
 
     @classmethod

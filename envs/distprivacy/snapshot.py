@@ -12,11 +12,12 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from envs._jit import kernel
+from envs._jit import allocating_kernel
 from envs.distprivacy import state as s
 from envs.distprivacy import tables as t
-from envs.distprivacy.dynamics import Dims, Place, Row, Table, load_request, put_segment, start_layer
+from envs.distprivacy.dynamics import load_request, put_segment, start_layer
 from envs.distprivacy.generator import FleetGenerator
+from envs.distprivacy.state import Dims, Place, Row, Table
 
 if TYPE_CHECKING:
     from envs.distprivacy.env import DistPrivacyEnv
@@ -108,7 +109,7 @@ class Snapshot:
         return len(self.slots) - 1
 
 
-@kernel
+@allocating_kernel
 def retrace(row: Row, place: Place, d: Dims, table: Table, nets: Table, times: Row, sent: Row) -> None:
     """Play the current request again up to where it stands, on copies: ``row`` and ``place`` are overwritten.
 

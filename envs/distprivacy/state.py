@@ -9,6 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+Row = NDArray[np.float64]
+"""A state row."""
+Place = NDArray[np.int16]
+"""Slot of every segment of the current request."""
+Dims = NDArray[np.uint64]
+"""Integers of ``make_dims``."""
+Table = NDArray[np.float64]
+"""Layer table or network table."""
+
 # --- integers that the kernels need: `dims` -------------------------------------------------------------------------
 (
     DEVICES,  # D: device slots
@@ -50,14 +59,15 @@ from numpy.typing import NDArray
     O_PER_BANDWIDTH,
     O_SEEN,  # 1: the slot has seen the next map in an earlier layer of the group
     O_INCREASE,  # increase of the latency so far if the slot takes the next map, seconds
+    O_LATER,  # increase of what later layers take at least, if the slot takes the next map and all maps stay, seconds
     O_DISTINCT,  # distinct maps of the current group that each slot has held
     O_LOG_SPEED,  # log(speed / SPEED_CENTER)
     O_LOG_RATE,  # log(rate / RATE_CENTER)
     O_MASK,  # 1: the slot may take the next map
     O_SENT,  # (D + 1)^2: maps moved from i to j in this layer
     ROW,  # length of a state row
-) = range(45)
-DIMS = 45
+) = range(46)
+DIMS = 46
 
 REQUEST_EPISODE, PERIOD_EPISODE, LAYER_EPISODE = range(3)
 LATENCY_REWARD, PAPER_REWARD = range(2)

@@ -43,8 +43,11 @@ KIND_CODE = {"conv": 0, "act": 1, "pool": 2, "fc": 3}
     OUT_BYTES,  # bytes of one output map (fc: of all outputs)
     OUT_MAPS,  # output maps (fc: 1)
     DEPTH,  # 0 first layer .. 1 last layer
-) = range(18)
-COLUMNS = 18
+    LATER_MULTS,  # multiplications that the later layers of the same maps do on the holder of a map that stays
+    LATER_BYTES,  # bytes that the holder of a map that stays must send of it in the end
+    LATER_ONCE,  # conv: bytes that each of its holders sends at least to the next layer
+) = range(21)
+COLUMNS = 21
 
 # Columns of the network table.
 (
@@ -133,6 +136,8 @@ def _network_rows(
         elif after[IN_MODE] == PARTIAL:
             row[NEXT_UNIT] = after[IN_UNIT]
             row[NEXT_ROOM] = after[SEGMENTS] if after[LIMIT] < 0 else min(after[LIMIT], after[SEGMENTS])
+    for index in range(1, len(layers) - 1):
+        _look_ahead(network, rows, index)
     total[START], total[LENGTH] = start, len(layers)
     for index, row in enumerate(rows):
         work = row[SEGMENTS] * row[MULTS]
@@ -156,6 +161,24 @@ def _network_rows(
             elif row[IN_MODE] != MAPS:
                 total[SPLIT_LINK] += received
     return rows, total
+
+
+def _look_ahead(network: Network, rows: NDArray[np.float64], index: int) -> None:
+    """Fill in what a map of a layer costs its holder later, if it stays there (LATER_MULTS .. LATER_ONCE)."""
+    row, kind = rows[index], network.layers[index].kind
+    if kind == "conv":
+        after = rows[index + 1]
+        row[LATER_ONCE] = after[IN_UNIT] if not after[ON_SOURCE] else 0.0  # to the source: SEND_ONCE says it
+    elif kind != "fc":
+        for later in range(index + 1, len(rows)):
+            after = rows[later]
+            if after[ON_SOURCE] or after[KIND] == KIND_CODE["fc"]:
+                # what this layer itself sends to the source counts while its maps are placed (SEND_MAP)
+                row[LATER_BYTES] = after[IN_UNIT] if later > index + 1 or not after[ON_SOURCE] else 0.0
+                return
+            row[LATER_MULTS] += after[MULTS]
+            if after[KIND] == KIND_CODE["conv"]:
+                return
 
 
 def compile_task(task: Task) -> TaskTables:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from envs.distprivacy.build import as_generator, make_simulator, make_spaces
 from envs.distprivacy.dynamics import latency_so_far
 from envs.distprivacy.generator import Generator
 from envs.distprivacy.simulator import Options
+from envs.distprivacy.state import O_PRESENT
 from envs.distprivacy.supply import BLOCK, MOST_TRIES, Supply, absent_slots, no_decision_error
 from envs.distprivacy.types import Instance
 from envs.distprivacy.warmup import warm_up
@@ -90,6 +92,17 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         tables = self.simulator.tables
         self._arguments = (self.simulator.dims, tables.layers, tables.networks)
         warm_up()
+
+    def devices_leave(self, slots: Iterable[int]) -> None:
+        """These device slots stay empty in every period that begins from now on; the current ones are played to their end.
+
+        Raises ``ValueError`` for a slot outside the spaces.
+        """
+        self._absent = absent_slots(slots, self.simulator.max_devices)
+        present = int(self.simulator.dims[O_PRESENT])
+        for supply, heads in zip(self._supplies, self._heads, strict=True):
+            supply.absent = self._absent
+            heads[:, present + self._absent] = 0.0  # periods that are drawn but not begun
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None

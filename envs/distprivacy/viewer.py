@@ -73,7 +73,6 @@ class Viewer:
         """Close the window, if there is one; the next ``show`` opens a new one."""
         if self._screen is not None:
             self._pygame.display.quit()
-            self._pygame.quit()
         self._screen = self._clock = None
         self._dismissed = False
 
@@ -85,7 +84,7 @@ class Viewer:
                 "render_mode 'human' needs pygame, which is not installed: pip install 'offramp[human]'"
             ) from error
         self._pygame = pygame
-        pygame.init()
+        pygame.display.init()  # not pygame.init(), which opens the sound device too
         pygame.display.set_caption("Offramp: segment allocation")
         self._screen = pygame.display.set_mode((width, height))
         self._clock = pygame.time.Clock()

@@ -1,0 +1,191 @@
+"""Keys of the commands around standard sets (``agents.benchmark``, ``optimal.build_sets``), as in ``conf.schema``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from hydra.core.config_store import ConfigStore
+
+from conf.fields import key, rule, shown
+from conf.schema import BASELINES, FORMATS, MOST_SEED, SCENARIOS, TrainConfig
+
+STANDARD_SETS = (
+    "lenet-random-0.8",
+    "lenet-random-0.6",
+    "lenet-random-0.4",
+    "lenet-20-0.6",
+    "lenet-10-0.8",
+    "lenet-10-0.6",
+    "lenet-random-0.6-validation",
+)
+"""Names that optimal.standard_sets knows; repeated because that module compiles kernels on import."""
+
+
+@dataclass
+class BuildSetsConfig:
+    """Solve the standard sets again: instances by their recipes, each with objective, bound and placement.
+
+    Every solved instance is kept at once, so that the same command goes on after an interrupt.
+
+    Examples:
+        {command} sets=lenet-10-0.6 out=sets
+    """
+
+    COMMAND: ClassVar[str] = "python -m optimal.build_sets"
+
+    sets: list[str] = field(
+        default_factory=lambda: list(STANDARD_SETS), metadata=rule("sets to solve", choices=STANDARD_SETS)
+    )
+    time_limit: float | None = key(600.0, "limit for one instance; null: none", unit="seconds", above=0)
+    out: str = key("optimal/sets", "folder of the files, finished and half done", path=True, section="Output")
+    format: str = key("text", "one line a set, or one JSON object", choices=FORMATS)
+
+
+@dataclass
+class BenchmarkConfig(TrainConfig):
+    """Play many policies on the same instances: runs, policies trained now on several seeds, baselines, the optimum.
+
+    Every policy gets mean, interquartile mean, 95 % intervals over seeds and instances, and worst case of latency and
+    optimality gap. Leaves a folder with benchmark.json, instances.csv, plots and report.html.
+
+    Examples:
+        {command} env=distprivacy
+        {command} runs=[runs/A,runs/B] samples=64 local_search=true
+        {command} train_seeds=[0,1,2] steps=900_000
+        {command} set=lenet-20-0.6 runs=runs/A
+    """
+
+    COMMAND: ClassVar[str] = "python -m agents.benchmark"
+
+    runs: list[str] = field(
+        default_factory=list,
+        metadata=rule(
+            "run folders; those that differ in nothing but the seed are one policy", path=True, section="Policies"
+        ),
+    )
+    train_seeds: list[int] | None = field(
+        default=None,
+        metadata=rule(
+            "seeds of runs that are trained now, by the keys of training; null: 0, 1, 2 without runs, none with runs",
+            least=0,
+            most=MOST_SEED,
+        ),
+    )
+    optimum: bool = key(True, "proven placements as a policy of their own, where every instance has one")
+    samples: int = key(1, "learned policies also with the best of so many sampled placements; 1: without", least=1)
+    local_search: bool = key(False, "learned policies also with local search")
+    set: str | None = key(
+        None, "standard set; null: held-out instances of env", choices=STANDARD_SETS, section="Instances"
+    )
+    solve: bool = key(False, "solve instances that no standard set holds")
+    time_limit: float | None = key(60.0, "limit for solving one of them; null: none", unit="seconds", above=0)
+    seed: int = key(0, "seed of sampled placements, the random baseline and the bootstrap", least=0, most=MOST_SEED)
+    final_instances: int = key(200, "held-out instances of env", least=1)
+    baselines: list[str] = field(
+        default_factory=lambda: list(BASELINES), metadata=rule("policies that need no training", choices=BASELINES)
+    )
+
+    def check(self) -> None:
+        """Raise ValueError where nothing is to be played, or a key would be ignored."""
+        super().check()
+        if self.resume is not None:
+            raise ValueError(
+                f"resume is {self.resume}, which agents.train takes, expected null (runs=... plays its result)"
+            )
+        if not (self.runs or self.seeds or self.baselines):
+            raise ValueError("runs, train_seeds and baselines are all empty, expected at least one of them")
+        for name in ("runs", "train_seeds", "baselines"):
+            values = getattr(self, name) or []
+            if len({*values}) < len(values):
+                raise ValueError(f"{name} is {shown(values)}, expected no entry twice")
+        if not (self.runs or self.seeds) and (self.samples > 1 or self.local_search):
+            raise ValueError("samples and local_search are about learned policies, expected runs or train_seeds")
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the runs that are trained now."""
+        if self.train_seeds is None:
+            return [] if self.runs else [0, 1, 2]
+        return self.train_seeds
+
+
+MEASURES = ("latency", "data", "served", "gap")
+"""What a figure can show of a policy."""
+
+
+@dataclass
+class FigureConfig(BenchmarkConfig):
+    """Repeat a comparison in the form of a published figure: policies on several scenarios, privacy levels or fleets.
+
+    Trains its policies, plays them, and leaves a folder with figure.svg, cells.csv, figure.json and report.html. The recipes
+    are the files fig_*.yaml of the group experiment; a recipe with runs=[...] plays these runs instead of training.
+
+    Examples:
+        {command} experiment=fig_17
+        {command} experiment=fig_13_14 runs=runs/MIXED
+        {command} experiment=traffic_front steps=300_000
+    """
+
+    COMMAND: ClassVar[str] = "python -m agents.figure"
+
+    train_seeds: list[int] | None = field(
+        default=None,
+        metadata=rule(
+            "seeds of the runs that are trained; null: 0 without runs, none with runs", least=0, most=MOST_SEED
+        ),
+    )
+    scenarios: list[str] = field(
+        default_factory=list, metadata=rule("one panel each; none: that of env", choices=SCENARIOS, section="Figure")
+    )
+    ssims: list[float] = field(
+        default_factory=list, metadata=rule("privacy levels, along a panel; none: that of env", least=-1, most=1)
+    )
+    fleets: list[str] = field(
+        default_factory=list,
+        metadata=rule("fleets, along a panel: texts such as nexus=20 rpi3=50; none: that of the scenario"),
+    )
+    train_each: bool = key(False, "train one policy for each scenario, in place of one for env")
+    traffic_prices: list[float] = field(
+        default_factory=list,
+        metadata=rule("train one policy for each env.traffic_price, and show latency against shared data", least=0),
+    )
+    leave_after: list[int] = field(
+        default_factory=list,
+        metadata=rule("train one policy for each, devices leave after so many steps; show its returns", least=1),
+    )
+    leaving: int = key(10, "devices that leave then", unit="devices", least=1)
+    measures: list[str] = field(
+        default_factory=lambda: ["latency", "data"], metadata=rule("one row of panels each", choices=MEASURES)
+    )
+    claim: str = key("nothing was published on it", "what the paper reports; goes into the caption")
+
+    def check(self) -> None:
+        """Raise ValueError where two kinds of figure are asked for at once, or nothing is to be drawn."""
+        super().check()
+        kinds = ("traffic_prices", "leave_after", "ssims", "fleets")
+        given = [name for name in kinds if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given, expected only one of {', '.join(kinds)}")
+        if not given and not self.scenarios:
+            raise ValueError(f"scenarios, {', '.join(kinds)} are all empty, expected one of them (experiment=fig_17)")
+        if given and given[0] in ("traffic_prices", "leave_after"):
+            if self.scenarios or self.runs:
+                raise ValueError(f"{given[0]} trains on env alone, expected scenarios=[] and runs=[]")
+        if self.train_each and not self.scenarios:
+            raise ValueError("train_each is true and scenarios is empty, expected scenarios to train on")
+        if self.set is not None:
+            raise ValueError(f"set is {self.set}, but a figure draws its instances by scenario, expected null")
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the runs that are trained now."""
+        if self.train_seeds is None:
+            return [] if self.runs else [0]
+        return self.train_seeds
+
+
+_store = ConfigStore.instance()
+_store.store(name="build_sets_schema", node=BuildSetsConfig, provider="offramp")
+_store.store(name="benchmark_schema", node=BenchmarkConfig, provider="offramp")
+_store.store(name="figure_schema", node=FigureConfig, provider="offramp")
