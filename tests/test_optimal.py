@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pulp
 import pytest
 from tiny_periods import best, random_period
 
@@ -174,6 +175,33 @@ def test_a_solution_that_the_physics_denies_is_a_defect(monkeypatch: pytest.Monk
     monkeypatch.setattr(milp, "settle", lambda problem: 1.0)
     with pytest.raises(RuntimeError, match="the physics"):
         solve(scenario("lenet-random").sample(np.random.default_rng(3)), chain=False)
+
+
+@pytest.mark.parametrize("status", ["feasible", "optimal"])
+def test_a_solution_short_of_the_optimum_may_claim_more_time_than_it_takes(
+    status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of like requests is made the slowest, and holders are claimed that hold nothing: fine, unless called optimal."""
+    one = toy_instance().requests[0]
+    three = replace(toy_instance(), requests=(one, one, one))
+    bounds = tuple(layer_bounds(request_data(three, n)) for n in range(3))
+    real = milp.minimise
+
+    def any_solution(problem: pulp.LpProblem, *rest: Any) -> Outcome:
+        objective = problem.objective
+        first, last = ([v for v in problem.variables() if v.name.startswith(f"r{n}_y")] for n in (0, 2))
+        problem.setObjective(pulp.lpSum(first) - pulp.lpSum(last))
+        told = real(problem, *rest)
+        problem.setObjective(objective)
+        return replace(told, status=status, bound=-math.inf)
+
+    monkeypatch.setattr(milp, "minimise", any_solution)
+    program = milp.Program(three, bounds, tuple(bound.total for bound in bounds), 3)
+    if status == "feasible":
+        assert milp.solve_program(program, "highs", None, lambda text: None).status == "feasible"
+    else:
+        with pytest.raises(RuntimeError, match="the physics"):
+            milp.solve_program(program, "highs", None, lambda text: None)
 
 
 def test_a_time_limit_is_never_called_optimal(monkeypatch: pytest.MonkeyPatch) -> None:
