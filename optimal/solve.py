@@ -1,8 +1,10 @@
-"""``python -m optimal.solve`` and ``optimal.solve.solve``: the best placement of an instance, with proof."""
+"""``python -m optimal.solve`` and ``optimal.solve(instance)``: the best placement of an instance, with proof."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -103,6 +105,16 @@ def _print(reference: Reference, out: str) -> None:
     ):
         console.print(Text(line), soft_wrap=True)
 
+
+class _Solve(ModuleType):
+    """The module is the function too: whoever imports it, ``optimal.solve(instance)`` works."""
+
+    def __call__(self, instance: Instance, **options: Any) -> Reference:
+        """See ``solve``."""
+        return solve(instance, **options)
+
+
+sys.modules[__name__].__class__ = _Solve
 
 if __name__ == "__main__":
     # Here, so that the library depends on no agent.

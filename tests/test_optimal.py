@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ import pulp
 import pytest
 from tiny_periods import best, random_period
 
+import optimal
 from agents.cli import main
 from conf import solve_schema
 from conf.solve_schema import GrowthConfig, SolveConfig
@@ -221,6 +224,17 @@ def test_a_time_limit_is_never_called_optimal(monkeypatch: pytest.MonkeyPatch) -
         assert_sound(instance, found)
         assert seen and seen[0].status in ("feasible", "unknown") and found.status == "feasible"
         assert math.isinf(seen[0].bound) or seen[0].objective is None or seen[0].bound <= seen[0].objective
+
+
+def test_the_package_solves_before_and_after_its_module_is_imported() -> None:
+    code = "from envs.distprivacy.generator import toy_instance as t; import optimal; f = optimal.solve; "
+    code += (
+        "import optimal.solve as m; assert f is m; print(optimal.solve(t(), time_limit=9).status, m.solve(t()).status)"
+    )
+    told = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "optimal optimal\n"
+    with pytest.raises(AttributeError, match="no attribute 'solver'"):
+        optimal.solver  # noqa: B018
 
 
 def test_an_unknown_solver_is_refused() -> None:
