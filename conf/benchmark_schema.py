@@ -52,7 +52,7 @@ class BenchmarkConfig(TrainConfig):
     Examples:
         {command} env=distprivacy
         {command} runs=[runs/A,runs/B] samples=64 local_search=true
-        {command} train_seeds=[0,1,2] steps=900_000
+        {command} train_seeds=[0,1,2] steps=1_300_000
         {command} set=lenet-20-0.6 runs=runs/A
     """
 

@@ -133,7 +133,7 @@ class TrainConfig:
     COMMAND: ClassVar[str] = "python -m agents.train"
 
     steps: int = key(
-        900_000,
+        1_300_000,
         "length of the training, over all environments together",
         unit="environment steps",
         least=1,
