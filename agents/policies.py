@@ -18,6 +18,7 @@ from envs.distprivacy.features import DEVICE_FEATURES, N_DEVICE, N_REQUEST, REQU
 
 _NAMES = [feature.name for feature in DEVICE_FEATURES]
 _INCREASE, _LATER, _PRESENT = (_NAMES.index(name) for name in ("increase", "later_increase", "present"))
+_SPEED, _RATE = _NAMES.index("speed"), _NAMES.index("rate")
 _USED_REQUEST = [index for index, feature in enumerate(REQUEST_FEATURES) if feature.name != "fleet"]
 """The size of the fleet is left out: a network that reads it does not carry over to larger fleets."""
 _DEVICE_TIMES = [index for index, feature in enumerate(DEVICE_FEATURES) if feature.unit == "request scales"]
@@ -25,6 +26,12 @@ _REQUEST_TIMES = [index for index, feature in enumerate(REQUEST_FEATURES) if fea
 
 _SHARPNESS = 4.0
 """How sharply the pooled context leaves devices out whose increase is large: weight e^-4 for a request scale more."""
+
+
+_CROWD = 2
+"""A network answers for so many times the devices that it was trained with; of larger fleets it sees the most capable."""
+_PASSED_OVER = 1e3
+"""What the others' Q-values are lowered by, request scales: they are taken only where no one else is allowed."""
 
 
 def _compress(values: th.Tensor, times: list[int]) -> th.Tensor:
@@ -40,6 +47,9 @@ class DeviceQNetwork(BasePolicy):
     Q(device) = -(increase of the latency if the map is placed there, in this layer and, should it stay, in later ones)
     + network(device, pooled context). With the last layer at zero it starts as a greedy heuristic with foresight and learns
     what that overlooks. The context is the maximum over the devices, and their mean weighted by exp(-4 increase).
+
+    A fleet of more than twice the slots of training is a crowd in which weights of small fleets mislead: only as many devices,
+    those with the largest sqrt(speed) x rate, are seen, and the others come last, in the order of their increase.
 
     Shapes: observation ``(B, 17 D + 24 + D)``, Q ``(B, D)``; D follows from the observation.
     """
@@ -66,6 +76,16 @@ class DeviceQNetwork(BasePolicy):
         devices = (obs.shape[1] - N_REQUEST) // (N_DEVICE + 1)
         own = obs[:, : N_DEVICE * devices].reshape(-1, N_DEVICE, devices).transpose(1, 2)
         request = obs[:, N_DEVICE * devices : N_DEVICE * devices + N_REQUEST]
+        most = _CROWD * int(cast(Any, self.action_space).n)
+        if devices <= most:
+            return self._values(own, request)
+        worth = 0.5 * own[..., _SPEED] + own[..., _RATE] - 1e9 * (1.0 - own[..., _PRESENT])
+        seen = worth.topk(most, dim=1, sorted=False).indices
+        values = -(own[..., _INCREASE] + own[..., _LATER]) - _PASSED_OVER
+        return values.scatter(1, seen, self._values(own.gather(1, seen[..., None].expand(-1, -1, N_DEVICE)), request))
+
+    def _values(self, own: th.Tensor, request: th.Tensor) -> th.Tensor:
+        """Q-values ``(B, n)`` of n devices by their features ``(B, n, F)`` and those of the request ``(B, R)``."""
         present = own[..., _PRESENT : _PRESENT + 1]
         increase = own[..., _INCREASE] + own[..., _LATER]
         request = self.request(_compress(request, _REQUEST_TIMES)[:, _USED_REQUEST])

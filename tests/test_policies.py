@@ -12,6 +12,7 @@ import torch as th
 from numpy.typing import NDArray
 
 import envs
+from agents import policies
 from agents.dqn import MaskableDQN
 from agents.learned import LearnedPolicy
 from agents.policies import DevicePolicy, DeviceQNetwork
@@ -115,6 +116,25 @@ def test_the_size_of_the_fleet_is_not_read_and_everything_else_is() -> None:
             changed = own.copy()
             changed[:, index] += 0.5 * own[:, present]
             assert not np.array_equal(q_of(net, joined(changed, request, mask)), q), NAMES[index]
+
+
+def test_of_a_fleet_far_larger_than_in_training_the_most_capable_devices_are_seen() -> None:
+    """12 devices in training: all of 24 are seen, of 70 the 24 with the largest speed^0.5 x rate, as if alone."""
+    net, observations = network(), observed(40, scenario="lenet-70")
+    own, request, mask = split(observations)
+    worth = 0.5 * own[:, NAMES.index("speed")] + own[:, NAMES.index("rate")]
+    seen = np.sort(np.argsort(-worth, axis=1, kind="stable")[:, :24], axis=1)
+    small = joined(np.take_along_axis(own, seen[:, None], axis=2), request, np.take_along_axis(mask, seen, axis=1))
+    q = q_of(net, observations)
+    np.testing.assert_allclose(np.take_along_axis(q, seen, axis=1), q_of(net, small), atol=1e-4)
+    others = np.ones(q.shape, np.bool_)
+    np.put_along_axis(others, seen, False, axis=1)
+    assert q[others].max() < q[~others].min() - 100, "taken only if no one else may"
+    increase = own[:, NAMES.index("increase")] + own[:, NAMES.index("later_increase")]
+    np.testing.assert_allclose(q[others], -increase[others] - 1e3, atol=1e-3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policies, "_CROWD", 6)
+        assert not np.allclose(q_of(net, observations), q, atol=1e-2)
 
 
 def test_an_untrained_network_is_greedy_with_foresight() -> None:
