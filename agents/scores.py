@@ -52,10 +52,20 @@ class Scores:
                     "violations": int(outcome.violations.sum()),
                     "shared_bytes": outcome.mean_shared_bytes,
                     "decision_s": outcome.seconds,
+                    "slower_than_greedy": self._slower_than_greedy(outcome),
                     **gap_summary(outcome.gap, outcome.solved),
                 }
             )
         return {"title": self.title, "folder": None if self.folder is None else str(self.folder), "policies": rows}
+
+    def _slower_than_greedy(self, outcome: Outcome) -> float | None:
+        """Share of the instances that both serve whole in which greedy is faster (by more than 1e-9); None without any."""
+        greedy = next((other for other in self.outcomes if other.policy == "greedy"), None)
+        if greedy is None:
+            return None
+        mine, its = (np.nansum(one.latency_s, axis=1) for one in (outcome, greedy))
+        both = np.logical_and(*(np.isfinite(o.latency_s).sum(axis=1) == o.requests for o in (outcome, greedy)))
+        return float((mine[both] > its[both] * (1 + 1e-9)).mean()) if both.any() else None
 
     def table(self) -> Table:
         """A rich table, best policies first: fewest rejections, then lowest latency; rule-breakers last."""
@@ -67,7 +77,7 @@ class Scores:
             box=box.SIMPLE_HEAD,
             padding=0,
         )
-        for name in ("policy", "latency ms", "vs greedy", "rejected", "broken", "sent kB", "decide ms", "gap"):
+        for name in ("policy", "latency ms", "vs greedy", "reject", "broken", "sent kB", "decide ms", "gap"):
             table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=name != "policy")
         greedy = self.common_s.get("greedy")
         order = sorted(self.outcomes, key=lambda o: (not o.respects_privacy, o.rejected, o.mean_latency_s))

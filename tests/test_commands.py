@@ -35,6 +35,7 @@ ROW_KEYS = {
     "violations",
     "shared_bytes",
     "decision_s",
+    "slower_than_greedy",
     "gap_mean",
     "gap_p95",
     "gap_worst",

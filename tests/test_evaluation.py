@@ -231,6 +231,18 @@ def test_policies_are_compared_on_requests_that_all_served() -> None:
     assert order == ["subset", "greedy", "per-layer"] and any("per-layer *" in line for line in lines)
 
 
+def test_the_share_of_instances_in_which_greedy_is_faster_counts_those_that_both_serve() -> None:
+    greedy = made("greedy", [[1.0], [2.0], [3.0], [np.nan], [5.0]])
+    mine = made("mine", [[1.0 + 1e-12], [2.5], [2.0], [1.0], [np.nan]])
+    rows = Scores("t", [mine, greedy]).to_dict()["policies"]
+    assert [row["slower_than_greedy"] for row in rows] == [pytest.approx(1 / 3), 0.0]
+    assert Scores("t", [mine]).to_dict()["policies"][0]["slower_than_greedy"] is None
+    assert (
+        Scores("t", [made("mine", [[np.nan]]), made("greedy", [[1.0]])]).to_dict()["policies"][0]["slower_than_greedy"]
+        is None
+    )
+
+
 def test_rejections_come_first_in_the_table() -> None:
     few, many = made("few", [[3.0, 4.0]]), made("many", [[1.0, np.nan]])
     scores = Scores("t", [many, few])
