@@ -122,7 +122,8 @@ def _gap_against_time(result: BenchmarkResult) -> str:
             axes.plot(1e3 * seconds, 100 * row["gap"]["mean"], linestyle="", label=_shown(row), **styles[row["policy"]])
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=1.0)
-    axes.set_ylim(bottom=-0.1)
+    worst = max(row["gap"]["mean"] for row in result.rows if np.isfinite(row["gap"]["mean"]))
+    axes.set_ylim(-0.1, max(1.0, 200 * worst))
     axes.set_xlabel("time to decide a request, ms")
     axes.set_ylabel("mean optimality gap, %")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
@@ -134,9 +135,11 @@ def _profile(result: BenchmarkResult) -> str:
     axes, styles = _points(result, figure)
     known = [one for one in result.played if np.isfinite(one.gap).any()]
     most = max((float(np.nanmax(one.gap)) for one in known), default=1.0)
+    names = list(styles)
     for one in known:
         gaps, shares = _steps(one, most)
-        axes.step(100 * gaps, shares, where="post", label=one.name, color=styles[one.name]["color"])
+        dashed = "--" if names.index(one.name) >= len(COLOURS) else "-"
+        axes.step(100 * gaps, shares, dashed, where="post", label=one.name, color=styles[one.name]["color"])
     axes.set_xscale("symlog", linthresh=1.0)
     axes.set_xlim(left=0.0)
     axes.set_ylim(0.0, 1.02)
