@@ -19,7 +19,7 @@ class NStepBuffer(ReplayBuffer):
     """A ring of transitions of ``n_envs`` environments, for flat Box observations and Discrete actions.
 
     The next observation of a transition is the ring's next entry of the same environment, so it is not stored again:
-    half the memory of Stable-Baselines3's buffer (200,000 transitions of 1,214 floats: 0.97 GB). Only where an episode
+    half the memory of Stable-Baselines3's buffer (200,000 transitions of 1,284 floats: 1.03 GB). Only where an episode
     was truncated is its last observation kept beside the ring; that of a terminated episode has no value to bootstrap
     from, and its sample carries some other observation of the same environment.
 
