@@ -1,4 +1,4 @@
-"""Placements of whole periods that need no proof: greedy, and one request after the other with what the others left."""
+"""Placements of whole periods without proof: greedy, thrifty, and one request after the other with what the others left."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from envs.distprivacy.episode import begin_request
 from envs.distprivacy.placement import placement_of
 from envs.distprivacy.replay import Report, replay
 from envs.distprivacy.simulator import Simulator
+from envs.distprivacy.transfers import map_holder
 from envs.distprivacy.types import Device, Instance, RequestSolution, Solution
 from optimal.assign import Placement
 
@@ -34,8 +35,12 @@ def better(first: Solution | None, second: Solution | None) -> Solution | None:
     return min(both, key=lambda solution: (solution.rejections, solution.objective_s), default=None)
 
 
-def greedy(instance: Instance, among: NDArray[np.bool_] | None = None) -> Solution:
-    """Every map on the valid device with the smallest increase of latency, in the environment's own physics.
+Score = Callable[[Simulator, NDArray[np.float64], NDArray[np.int16]], NDArray[np.float64]]
+"""What a state row and its placement say about every device; the valid one with the least is taken."""
+
+
+def _played(instance: Instance, score: Score, among: NDArray[np.bool_] | None = None) -> Solution:
+    """Every map on the valid device with the least score, in the environment's own physics.
 
     ``among``: (D,) devices that are taken as long as one of them is valid; None: all.
     """
@@ -47,14 +52,42 @@ def greedy(instance: Instance, among: NDArray[np.bool_] | None = None) -> Soluti
     for index in range(len(instance.requests)):
         begin_request(row, place, d, simulator.tables.layers, simulator.tables.networks, index)
         while row[s.STATUS] == s.DECIDE:
-            survey_increase(row, place, d, simulator.tables.layers)
-            increase = row[d[s.O_INCREASE] :][: simulator.max_devices]
+            values = score(simulator, row, place)
             valid = simulator.mask(row)
             wanted = valid if among is None or not (valid & among).any() else valid & among
-            simulator.step(row, place, int(np.argmin(np.where(wanted, increase, np.inf))))
+            simulator.step(row, place, int(np.argmin(np.where(wanted, values, np.inf))))
         entries.append(placement_of(simulator, row, place))
     placements = [None if entry.rejected else dict(entry.layers) for entry in entries]
     return replayed(instance, placements)[0]
+
+
+def _increase(simulator: Simulator, row: NDArray[np.float64], place: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Increase of the latency."""
+    survey_increase(row, place, simulator.dims, simulator.tables.layers)
+    return row[simulator.dims[s.O_INCREASE] :][: simulator.max_devices]
+
+
+def _thrift(simulator: Simulator, row: NDArray[np.float64], place: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Least for the holder of the map, then for devices that the layer uses already, then for the most bandwidth left."""
+    d, devices = simulator.dims, simulator.max_devices
+    left, used, unit, count = (
+        row[d[at] :][:devices] for at in (s.O_BANDWIDTH, s.O_USED_BANDWIDTH, s.O_PER_BANDWIDTH, s.O_COUNT)
+    )
+    values = -(left - used) * unit - (count > 0)
+    holder = map_holder(row, place, d, simulator.tables.layers, int(row[s.LAYER]))
+    if 0 <= holder < devices:
+        values[holder] = -(left[holder] - used[holder]) * unit[holder] - 2.0
+    return np.asarray(values)
+
+
+def greedy(instance: Instance, among: NDArray[np.bool_] | None = None) -> Solution:
+    """Every map on the device with the smallest increase of latency; ``among``: see ``_played``."""
+    return _played(instance, _increase, among)
+
+
+def thrifty(instance: Instance) -> Solution:
+    """Few holders, so that little is sent: slow, but it serves more requests where bandwidth is short."""
+    return _played(instance, _thrift)
 
 
 def greedy_on_subsets(instance: Instance) -> Solution:
@@ -82,6 +115,20 @@ def in_turn(instance: Instance, place: Callable[[Instance, int], Placement | Non
         else:
             used = report.used
     return replayed(instance, placements)[0]
+
+
+def reseated(instance: Instance, solution: Solution, place: Callable[[Instance, int], Placement | None]) -> Solution:
+    """Each request once more, the slowest first, with the budgets that the others leave, where that is faster."""
+    best = solution
+    slowest = sorted(range(len(best.requests)), key=lambda index: -(best.requests[index].latency_s or 0.0))
+    for index in slowest:
+        placements = [None if entry.rejected else dict(entry.layers) for entry in best.requests]
+        without = [None if n == index else layers for n, layers in enumerate(placements)]
+        placements[index] = place(_left(instance, replayed(instance, without)[1].used), index)
+        tried, report = replayed(instance, placements)
+        if not report.violations:
+            best = better(best, tried) or best
+    return best
 
 
 def _left(instance: Instance, used: NDArray[np.float64]) -> Instance:

@@ -10,7 +10,7 @@ from envs.distprivacy.types import Instance, Solution
 from optimal.alone import MOST_FLOWS, Alone, flow_count, solve_alone
 from optimal.assign import Placement
 from optimal.backends import version
-from optimal.incumbent import better, greedy, in_turn, replayed
+from optimal.incumbent import better, greedy, in_turn, replayed, reseated, thrifty
 from optimal.layer_bounds import LayerBounds, layer_bounds
 from optimal.method import Method
 from optimal.milp import Program, solve_program
@@ -67,6 +67,9 @@ def _incumbent(instance: Instance, single: Sequence[Alone], method: Method) -> S
         return solve_alone(left, index, quick).placement
 
     found = better(in_turn(instance, place), greedy(instance))
+    if found is not None and found.rejections:
+        method.say("requests with little data")
+        found = better(found, reseated(instance, thrifty(instance), place))
     assert found is not None
     for name in quick.used:
         method.note(name)

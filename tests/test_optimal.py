@@ -18,7 +18,9 @@ import pytest
 from tiny_periods import best, random_period
 
 import optimal
+from agents import baseline
 from agents.cli import main
+from agents.evaluation import InstanceSet, evaluate
 from conf import solve_schema
 from conf.solve_schema import GrowthConfig, SolveConfig
 from envs.distprivacy.files import check_fits, load_solution, save_instance
@@ -28,6 +30,7 @@ from envs.distprivacy.scenarios import scenario
 from envs.distprivacy.types import Instance
 from optimal import backends, growth, milp
 from optimal.backends import Outcome, version
+from optimal.incumbent import greedy, thrifty
 from optimal.layer_bounds import layer_bounds
 from optimal.paper_model import solve_paper_model
 from optimal.reference import Reference
@@ -315,3 +318,14 @@ def test_growth_leaves_out_what_is_too_slow(tmp_path: Path, monkeypatch: pytest.
     assert late and all(one["size"] <= late.get((one["sweep"], one["method"]), one["size"]) for one in told["runs"])
     assert (tmp_path / "growth.csv").read_text().count("\n") == len(told["runs"]) + 1
     assert (tmp_path / "growth.png").stat().st_size > 0
+
+
+def test_where_bandwidth_is_short_the_thrifty_placement_is_known() -> None:
+    """Greedy rejects several of these requests; the thrifty one places as the baseline ``packing`` does."""
+    fleet = scenario("mixed-70", ssim=0.4)
+    instance = fleet.sample(np.random.default_rng(0))
+    known = thrifty(instance)
+    played = evaluate(baseline("packing"), InstanceSet.of(fleet, [instance]), keep_solutions=True).solutions[0]
+    assert [one.layers for one in known.requests] == [one.layers for one in played.requests]
+    assert known.rejections < greedy(instance).rejections
+    assert solve(instance, time_limit=5.0).rejections <= known.rejections

@@ -72,7 +72,7 @@ def main() -> None:
     print("| instance | status | gap | rejections (proven) | by | seconds |\n|---|---|---|---|---|---|")
     for name, instance in instances():
         found = solve(instance, time_limit=limit)
-        gap = "unknown" if found.gap is None else f"{100 * found.gap:.2g} %"
+        gap = "unknown" if found.gap is None else f"{100 * found.gap:.2g} %" if found.gap > 1e-12 else "0 %"
         rejections = f"{found.rejections} ({found.rejections_bound})"
         print(f"| {name} | {found.status} | {gap} | {rejections} | {found.solver} | {found.seconds:.2f} |", flush=True)
 
