@@ -186,7 +186,7 @@ def test_same_compares_bits() -> None:
 
 # --- the command -----------------------------------------------------------------------------------------------------
 def test_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(["steps=50", "case=lenet-10", "format=json"]) == 0
+    assert main(["steps=5_0", "case=lenet-10", "format=json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [(row["case"], row["broken"]) for row in report["cases"]] == [("lenet-10", [])]
 
@@ -198,8 +198,15 @@ def test_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
     assert "seeding: it differs" in " ".join(capsys.readouterr().out.split())
 
 
+def test_help_names_every_key_case_and_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["steps=many", "--help"]) == 0
+    told = capsys.readouterr().out
+    for word in ("steps=5000", "num_envs=", "env=", "case=", "format=", "tight budgets", *conformance.CHECKS):
+        assert word in told
+
+
 @pytest.mark.parametrize(
-    "argument", ["steps=0", "steps=many", "case=none", "env=none", "format=xml", "speed=1", "help"]
+    "argument", ["steps=0", "steps=_", "steps=many", "case=none", "env=none", "format=xml", "speed=1", "help"]
 )
 def test_wrong_arguments_are_one_sentence(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([argument]) == 2
