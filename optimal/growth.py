@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from conf.solve_schema import GrowthConfig
     from envs.distprivacy.types import Device, Instance
 
-SIZES = {"devices": (4, 6, 8, 10, 12, 20, 30, 50, 70), "requests": (1, 2, 3, 4, 6), "layers": (5, 7, 9, 11, 13)}
+SIZES = {"devices": (4, 6, 8, 10, 12, 20, 30, 50, 70), "requests": (1, 2, 3, 4, 6, 8, 12), "layers": (5, 7, 9, 11, 13)}
 """Sizes of each sweep, ascending. Where it is not swept: 6 devices, 1 request, the 9 layers of LeNet."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+"""Of the methods, from Okabe and Ito's palette."""
 WINDOW_S = 1.5e-3
 """Sweep of requests: seconds of a device's speed and rate that all requests share; such budgets bind."""
 
@@ -164,16 +166,16 @@ def _plot(runs: list[Run], time_limit: float, path: Path) -> None:
             sizes = sorted({done.size for done in own})
             median = [float(np.median([done.seconds for done in own if done.size == size])) for size in sizes]
             late = [done for done in own if done.status != "optimal"]
-            axis.plot(sizes, median, "o-", color=f"C{number}", label=method)
-            axis.plot(
-                [d.size for d in late], [d.seconds for d in late], "o", color=f"C{number}", markerfacecolor="white"
-            )
-        axis.axhline(time_limit, color="grey", linewidth=0.8, linestyle=":")
+            colour = COLOURS[number % len(COLOURS)]
+            axis.plot(sizes, median, "o-", color=colour, label=method)
+            axis.plot([d.size for d in late], [d.seconds for d in late], "o", color=colour, markerfacecolor="white")
+        axis.axhline(time_limit, color="grey", linewidth=0.8, linestyle=":", label="time limit; open: not proven")
         axis.set(xlabel=sweep, yscale="log")
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel("seconds to the proof")
-    axes[0][0].legend()
-    figure.tight_layout()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", ncols=len(labels), frameon=False)
+    figure.tight_layout(rect=(0.0, 0.0, 1.0, 0.92))
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)
     pyplot.close(figure)
