@@ -1,0 +1,132 @@
+"""Named scenarios: the three of Qiu et al. (arXiv 2208.00485) and independent frames, each with a bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from envs.token_bucket.arrivals import ArrivalProcess, Bernoulli, Geometric, MarkovModulated, Periodic
+from envs.token_bucket.generator import Generator, TraceGenerator, TraceList
+from envs.token_bucket.metrics import IidMetrics, LocalReset, MetricProcess, distribution
+from envs.token_bucket.types import Trace
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Processes of a scenario by name; its bucket is 0.1 tokens a unit, 4 deep."""
+
+    meaning: str
+    metrics: MetricProcess
+    arrivals: ArrivalProcess
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "iid": Scenario("independent metrics, a frame every unit", IidMetrics(), Periodic()),
+    "s1": Scenario("scenario 1: correlated metrics, some ten frames a band", LocalReset(0.1, 0.1), Periodic()),
+    "s1-slow": Scenario(
+        "scenario 1: correlated metrics, some hundred frames a band", LocalReset(0.1, 0.01), Periodic()
+    ),
+    "s2": Scenario("scenario 2: arrivals in two regimes of some thousand units", IidMetrics(), MarkovModulated()),
+    "s3": Scenario("scenario 3: correlated metrics and two regimes", LocalReset(0.1, 0.01), MarkovModulated()),
+    "bernoulli": Scenario("independent metrics, a frame in every other unit at random", IidMetrics(), Bernoulli(0.5)),
+    "bursts": Scenario(
+        "correlated metrics, random arrivals in three regimes",
+        LocalReset(0.1, 0.01),
+        MarkovModulated((1, 4, 16), (0.01, 0.005, 0.002), random=True),
+    ),
+}
+"""Name -> scenario."""
+
+
+def scenario(
+    name: str,
+    *,
+    distribution_name: str = "standard",
+    spread: float | None = None,
+    reset: float | None = None,
+    arrivals: str | None = None,
+    gaps: tuple[int, ...] | None = None,
+    leave: tuple[float, ...] | None = None,
+    mean_gap: float | None = None,
+) -> TraceGenerator:
+    """The generator of a named scenario, changed where a keyword is given.
+
+    ``spread``, ``reset``: correlated metrics of that band and reset probability. ``arrivals``: ``periodic``, ``bernoulli``,
+    ``geometric`` or ``markov`` in place of the scenario's. ``gaps``: the gap of periodic arrivals, or those of the regimes;
+    ``leave``: probabilities that the regimes end; ``mean_gap``: of Bernoulli and geometric arrivals.
+    Raises ``ValueError`` for an unknown name or a keyword that does not apply.
+    """
+    if name not in SCENARIOS:
+        raise ValueError(f"scenario is {name!r}, expected one of {', '.join(SCENARIOS)}, or the path of a .csv file")
+    base = SCENARIOS[name]
+    metrics = base.metrics
+    if spread is not None or reset is not None:
+        known = metrics if isinstance(metrics, LocalReset) else LocalReset()
+        metrics = LocalReset(known.spread if spread is None else spread, known.reset if reset is None else reset)
+    return TraceGenerator(
+        metrics, _arrivals(base.arrivals, arrivals, gaps, leave, mean_gap), distribution(distribution_name)
+    )
+
+
+ARRIVALS = ("periodic", "bernoulli", "geometric", "markov")
+"""Kinds of arrivals by name."""
+
+
+def _arrivals(
+    base: ArrivalProcess,
+    kind: str | None,
+    gaps: tuple[int, ...] | None,
+    leave: tuple[float, ...] | None,
+    mean_gap: float | None,
+) -> ArrivalProcess:
+    own = {Periodic: "periodic", Bernoulli: "bernoulli", Geometric: "geometric", MarkovModulated: "markov"}[type(base)]
+    kind = own if kind is None else kind
+    given: dict[str, Any] = {
+        name: value for name, value in (("gaps", gaps), ("leave", leave), ("mean_gap", mean_gap)) if value is not None
+    }
+    takes = {"periodic": {"gaps"}, "bernoulli": {"mean_gap"}, "geometric": {"mean_gap"}, "markov": {"gaps", "leave"}}
+    if kind not in takes:
+        raise ValueError(f"arrivals is {kind!r}, expected one of {', '.join(ARRIVALS)}")
+    for name in sorted(set(given) - takes[kind]):
+        expected = f"only {' and '.join(sorted(takes[kind]))}"
+        raise ValueError(f"{name} is {given[name]}, but arrivals are {kind}, which take {expected}")
+    if kind == "periodic":
+        if gaps is not None and len(gaps) != 1:
+            raise ValueError(f"gaps is {list(gaps)}, but arrivals are periodic, expected one gap")
+        return base if isinstance(base, Periodic) and gaps is None else Periodic(gaps[0] if gaps else 1)
+    if kind == "bernoulli":
+        if mean_gap is not None and mean_gap < 1:
+            raise ValueError(f"mean_gap is {mean_gap}, expected at least 1 time unit")
+        known = base if isinstance(base, Bernoulli) else Bernoulli(0.5)
+        return known if mean_gap is None else Bernoulli(1.0 / mean_gap)
+    if kind == "geometric":
+        return Geometric(2.0 if mean_gap is None else mean_gap)
+    modulated = base if isinstance(base, MarkovModulated) else MarkovModulated()
+    return replace(modulated, gaps=gaps or modulated.gaps, leave=leave or modulated.leave)
+
+
+def as_generator(
+    source: str | Path | Trace | Generator, *, weak_loss: float | None = None, **changes: Any
+) -> Generator:
+    """A generator from a scenario's name, the path of a trace file (.csv), a trace, or a generator.
+
+    ``changes``: keywords of ``scenario``, for names alone. ``weak_loss``: of given traces (0 where None: losses are then
+    minus the gain). Raises ``ValueError`` for bad input.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    if isinstance(source, str) and not source.endswith(".csv"):
+        if weak_loss is not None:
+            raise ValueError(f"weak_loss is {weak_loss}, but scenario {source} brings its own, expected None")
+        return scenario(source, **given)
+    if set(given) - {"distribution_name"} or given.get("distribution_name", "standard") != "standard":
+        name = sorted(given)[0]
+        raise ValueError(f"{name} is {given[name]}, but the trace brings its own, expected None")
+    if isinstance(source, Generator):
+        return source
+    loss = 0.0 if weak_loss is None else float(weak_loss)
+    if isinstance(source, Trace):
+        return TraceList([source], loss)
+    from envs.token_bucket.trace_file import load_trace
+
+    return TraceList([load_trace(source)], loss)
