@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from envs.distprivacy import drawing
+from envs import drawing
+from envs.distprivacy.colours import device_colours
 from envs.distprivacy.layer_panel import grid
 
 
 def test_a_colour_for_every_device() -> None:
     for devices in (1, 12, 70, 300):
-        colours = drawing.device_colours(devices)
+        colours = device_colours(devices)
         assert len(set(colours)) == devices + 1
-        assert colours[:12] == drawing.device_colours(12)[: min(devices, 12)] + colours[min(devices, 12) : 12]
+        assert colours[:12] == device_colours(12)[: min(devices, 12)] + colours[min(devices, 12) : 12]
         assert all(0 <= channel <= 255 for colour in colours for channel in colour)
 
 

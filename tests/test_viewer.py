@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled, ResetNeeded
 
-from envs.distprivacy import drawing, viewer
+from envs import drawing
+from envs.distprivacy import viewer
 from envs.distprivacy.env import DistPrivacyEnv
 from envs.distprivacy.generator import toy_instance
 from envs.distprivacy.layer_panel import MOST_LINES

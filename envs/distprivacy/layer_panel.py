@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.distprivacy import drawing as g
-from envs.distprivacy.drawing import Canvas, Colour
+from envs import drawing as g
 from envs.distprivacy.panels import DEVICES_WIDTH, Layout
 from envs.distprivacy.snapshot import PLACING, LayerState, Snapshot
+from envs.drawing import Canvas, Colour
 
 MOST_LINES = 400
 """More lines than this are neither quick nor legible: an even sample is drawn, and the panel says so."""

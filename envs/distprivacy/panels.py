@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.distprivacy import drawing as g
-from envs.distprivacy.drawing import Canvas, Colour
+from envs import drawing as g
+from envs.distprivacy.colours import KIND_COLOURS, STATUS_COLOURS
 from envs.distprivacy.snapshot import PLACING, SERVED, LayerState, Load, SlotState, Snapshot
+from envs.drawing import Canvas, Colour
 
 PAD = 16
 DEVICES_WIDTH = 564
@@ -53,7 +54,7 @@ def draw_title(canvas: Canvas, snap: Snapshot) -> None:
         status += f": {snap.reason}"
     status = g.fit(status, 13, 560)
     width = g.text_width(status, 13) + 24
-    canvas.box(canvas.width - PAD - width, 10, canvas.width - PAD, 38, g.STATUS_COLOURS[snap.status])
+    canvas.box(canvas.width - PAD - width, 10, canvas.width - PAD, 38, STATUS_COLOURS[snap.status])
     canvas.text(canvas.width - PAD - width / 2, 24, status, 13, g.PAPER, "center")
     source = snap.slots[snap.source]
     facts = (
@@ -100,7 +101,7 @@ def draw_latency(canvas: Canvas, snap: Snapshot) -> None:
         if not layer.time_s:
             continue
         wide = 1e3 * layer.time_s / full * (right - left)
-        colour = g.KIND_COLOURS[layer.kind]
+        colour = KIND_COLOURS[layer.kind]
         canvas.box(x, top, x + wide, top + 26, colour)
         if x > left:
             canvas.box(x, top, x + 1, top + 26, g.PAPER)
@@ -126,7 +127,7 @@ def draw_chain(canvas: Canvas, snap: Snapshot, colours: tuple[Colour, ...]) -> N
     size = 11 if step >= 60 else 9
     for index, layer in enumerate(snap.layers):
         x0, x1 = left + index * step, left + (index + 1) * step - gap
-        colour = g.KIND_COLOURS[layer.kind]
+        colour = KIND_COLOURS[layer.kind]
         middle = (x0 + x1) / 2
         canvas.box(x0, top + 14, x1, top + 30, colour)
         canvas.text(middle, top + 22, g.fit(layer.name, size, x1 - x0), size, g.ink_on(colour), "center")
@@ -238,7 +239,7 @@ def draw_legend(canvas: Canvas, snap: Snapshot, layout: Layout) -> None:
     """What the colours and marks mean."""
     top, x = layout.height - _LEGEND + 14, float(PAD)
     canvas.box(PAD, top - 8, canvas.width - PAD, top - 7, g.RULE)
-    for kind, colour in g.KIND_COLOURS.items():
+    for kind, colour in KIND_COLOURS.items():
         canvas.box(x, top + 4, x + 14, top + 16, colour)
         x = canvas.text(x + 19, top + 10, {"act": "activation"}.get(kind, kind), 11) + 16
     for name, colour, draw in (

@@ -6,13 +6,14 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
-from envs.distprivacy import drawing as g
+from envs import drawing as g
+from envs.distprivacy.colours import device_colours
 from envs.distprivacy.layer_panel import draw_layer
 from envs.distprivacy.panels import Layout, draw_chain, draw_devices, draw_latency, draw_legend, draw_title, limit_text
 from envs.distprivacy.snapshot import PLACING, REJECTED, SERVED, Snapshot, take_snapshot
+from envs.window import Window
 
 if TYPE_CHECKING:
     from envs.distprivacy.env import DistPrivacyEnv
@@ -24,7 +25,7 @@ TEXT_WIDTH = 110
 def draw_snapshot(snap: Snapshot) -> Frame:
     """The picture of a snapshot, uint8 ``(height, width, 3)``, sized by the number of device slots alone."""
     layout = Layout.of(len(snap.slots))
-    colours = g.device_colours(snap.source)
+    colours = device_colours(snap.source)
     canvas = g.Canvas(layout.width, layout.height)
     draw_title(canvas, snap)
     draw_latency(canvas, snap)
@@ -36,13 +37,10 @@ def draw_snapshot(snap: Snapshot) -> Frame:
 
 
 class Viewer:
-    """Draws an environment, and shows frames in a window (pygame, loaded when the first frame is shown)."""
+    """Draws an environment, and shows frames in a window."""
 
     def __init__(self) -> None:
-        self._pygame: Any = None
-        self._screen: Any = None
-        self._clock: Any = None
-        self._dismissed = False  # the user closed the window; the episode goes on without it
+        self._window = Window("Offramp: segment allocation")
 
     def draw(self, env: DistPrivacyEnv) -> Frame:
         """The present state of ``env`` (unwrapped) as uint8 ``(height, width, 3)``.
@@ -52,42 +50,12 @@ class Viewer:
         return draw_snapshot(take_snapshot(env))
 
     def show(self, frame: Frame, fps: float) -> None:
-        """Show a frame in the window and wait so that at most ``fps`` frames a second are shown.
-
-        Raises ``gymnasium.error.DependencyNotInstalled`` where pygame is missing.
-        """
-        if self._dismissed:
-            return
-        if self._screen is None:
-            self._open(frame.shape[1], frame.shape[0])
-        for event in self._pygame.event.get():
-            if event.type == self._pygame.QUIT:
-                self.close()
-                self._dismissed = True
-                return
-        self._screen.blit(self._pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
-        self._pygame.display.flip()
-        self._clock.tick(fps)
+        """Show a frame: see ``Window.show``."""
+        self._window.show(frame, fps)
 
     def close(self) -> None:
         """Close the window, if there is one; the next ``show`` opens a new one."""
-        if self._screen is not None:
-            self._pygame.display.quit()
-        self._screen = self._clock = None
-        self._dismissed = False
-
-    def _open(self, width: int, height: int) -> None:
-        try:
-            import pygame
-        except ImportError as error:
-            raise DependencyNotInstalled(
-                "render_mode 'human' needs pygame, which is not installed: pip install 'offramp[human]'"
-            ) from error
-        self._pygame = pygame
-        pygame.display.init()  # not pygame.init(), which opens the sound device too
-        pygame.display.set_caption("Offramp: segment allocation")
-        self._screen = pygame.display.set_mode((width, height))
-        self._clock = pygame.time.Clock()
+        self._window.close()
 
 
 def to_text(env: DistPrivacyEnv, *, colour: bool = False) -> str:
