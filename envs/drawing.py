@@ -6,7 +6,7 @@ Only ASCII and the middle dot are in the font that Pillow carries.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -143,6 +143,32 @@ class Canvas:
             points = (2 * (x0 - left), 2 * (y0 - top), 2 * (x1 - left), 2 * (y1 - top))
             draw.line(points, colour, max(1, round(2 * width)))
         self.image.paste(large.reduce(2), (left, top))
+
+    def curve(self, points: Sequence[tuple[float, float]], colour: Colour, width: float = 2.0) -> None:
+        """A smooth line through ``points``, over whatever is there."""
+        if len(points) > 1:
+            self._smooth(points, colour, lambda draw, at: draw.line(at, 255, max(1, round(2 * width)), "curve"))
+
+    def shape(self, points: Sequence[tuple[float, float]], colour: Colour, opacity: float = 1.0) -> None:
+        """A filled polygon with smooth edges, over whatever is there, which shows through below ``opacity`` 1."""
+        self._smooth(points, colour, lambda draw, at: draw.polygon(at, round(255 * opacity)))
+
+    def _smooth(
+        self,
+        points: Sequence[tuple[float, float]],
+        colour: Colour,
+        draw: Callable[[ImageDraw.ImageDraw, list[tuple[float, float]]], None],
+    ) -> None:
+        left, top = (math.floor(min(point[axis] for point in points)) - 3 for axis in (0, 1))
+        right, bottom = (math.ceil(max(point[axis] for point in points)) + 4 for axis in (0, 1))
+        mask = Image.new("L", (2 * (right - left), 2 * (bottom - top)), 0)
+        draw(ImageDraw.Draw(mask), [(2 * (x - left), 2 * (y - top)) for x, y in points])
+        self.image.paste(colour, (left, top), mask.reduce(2))
+
+    def dashes(self, x0: float, x1: float, y: float, colour: Colour, dash: int = 5) -> None:
+        """A thin broken line from ``x0`` to ``x1`` at height ``y``."""
+        for x in range(round(x0), round(x1), 2 * dash):
+            self.box(x, y, min(x + dash, x1), y + 1, colour)
 
     def strip(self, x: float, y: float, width: float, height: float, colours: NDArray[np.uint8]) -> None:
         """A row of ``colours``, uint8 ``(n, 3)``, each as wide as its share of ``width``; quick for large n."""
