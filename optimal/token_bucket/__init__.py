@@ -1,0 +1,1 @@
+"""Exact references for token-bucket offloading: dynamic programs, a belief policy, the clairvoyant optimum, baselines."""
