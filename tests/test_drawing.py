@@ -51,3 +51,21 @@ def test_other_numbers() -> None:
     ]
     assert [drawing.percent(value) for value in (0.0, 1e-6, 0.5, 1.0)] == ["0%", "<1%", "50%", "100%"]
     assert [drawing.round_up(value) for value in (0.0, 0.3, 2.0, 7.0)] == [1.0, 0.5, 2.0, 10.0]
+
+
+def test_shapes_and_lines_leave_the_ground_around_them() -> None:
+    canvas = drawing.Canvas(40, 40)
+    canvas.box(0, 0, 40, 40, (200, 0, 0))
+    canvas.shape([(10, 10), (30, 10), (30, 30), (10, 30)], (0, 0, 200), 0.5)
+    picture = canvas.array()
+    assert picture[20, 20].tolist() == pytest.approx([100, 0, 100], abs=1)
+    assert picture[5, 5].tolist() == picture[35, 20].tolist() == [200, 0, 0]
+    canvas.curve([(5, 35), (35, 35)], (0, 200, 0), 3)
+    canvas.curve([(5, 5)], (0, 200, 0))  # a single point is no line
+    canvas.dashes(0, 40, 2, (0, 0, 0))
+    picture = canvas.array()
+    assert picture[35, 20].tolist() == [0, 200, 0]
+    assert picture[5, 5].tolist() == [200, 0, 0]
+    assert picture[2, :, 0].tolist() == ([0] * 5 + [200] * 5) * 4
+    canvas.shape([(-50, -50), (100, -50), (100, 100), (-50, 100)], (1, 2, 3))  # cut at the edges
+    assert (canvas.array() == (1, 2, 3)).all()
