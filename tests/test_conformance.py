@@ -21,6 +21,7 @@ from envs.conformance.cases import CASES
 from envs.conformance.walk import same
 from envs.distprivacy.scenarios import SCENARIOS
 from envs.distprivacy.vector import DistPrivacyVectorEnv
+from envs.token_bucket.scenarios import SCENARIOS as STREAMS
 
 ALL_CASES = [pytest.param(env_id, case, id=f"{env_id}: {case}") for env_id in CASES for case in CASES[env_id]]
 SINGLE_CHECKS = sorted(set(conformance.CHECKS) - {"scalar_equals_vector"})
@@ -28,8 +29,9 @@ SINGLE_CHECKS = sorted(set(conformance.CHECKS) - {"scalar_equals_vector"})
 
 def test_every_environment_has_cases() -> None:
     assert set(CASES) == set(envs.ENVIRONMENTS)
-    scenarios = {case["scenario"] for case in CASES["offramp/DistPrivacy-v0"].values()}
-    assert scenarios == set(SCENARIOS)
+    for env_id, scenarios in (("offramp/DistPrivacy-v0", SCENARIOS), ("offramp/TokenBucket-v0", STREAMS)):
+        named = {case["scenario"] for case in CASES[env_id].values() if isinstance(case["scenario"], str)}
+        assert named == set(scenarios)
 
 
 @pytest.mark.parametrize(("env_id", "case"), ALL_CASES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -142,12 +144,7 @@ class MarkovModulated:
     @property
     def time_shares(self) -> NDArray[np.float64]:
         """Share of the time that each regime is in force, ``(regimes,)``."""
-        k, matrix = self.regimes, self.transitions
-        # the visits' shares nu solve nu = nu P, sum 1; a visit lasts 1 / leave
-        system = np.vstack([matrix.T - np.eye(k), np.ones(k)])
-        visits = np.linalg.lstsq(system, np.append(np.zeros(k), 1.0), rcond=None)[0]
-        time = visits / np.array(self.leave)
-        return np.asarray(time / time.sum())
+        return _time_shares(self)
 
     @property
     def mean_gap(self) -> float:
@@ -159,7 +156,7 @@ class MarkovModulated:
         state = int(np.searchsorted(np.cumsum(self.time_shares)[:-1], rng.random(), side="right"))
         times, regimes = [np.zeros(1, np.int64)], [np.full(1, state, np.int64)]
         have, clock = 1, 0
-        frames_a_visit = 1.0 + 1.0 / (max(self.leave) * max(self.gaps))
+        frames_a_visit = 1.0 / (self.mean_gap * float(self.time_shares @ np.array(self.leave)))
         while have < count:
             visits = int((count - have) / frames_a_visit) + 2
             states = self._visits(rng, state, visits + 1)
@@ -176,13 +173,11 @@ class MarkovModulated:
         """Regimes of ``count`` visits one after the other, the first one ``state``."""
         if self.regimes == 2 and self.next_regime is None:
             return (state + np.arange(count)) % 2
-        bounds = np.cumsum(self.transitions, axis=1)[:, :-1]
-        states = np.empty(count, np.int64)
-        states[0] = state
-        for index, uniform in enumerate(rng.random(count - 1)):
-            state = int(np.searchsorted(bounds[state], uniform, side="right"))
-            states[index + 1] = state
-        return states
+        bounds = np.cumsum(self.transitions, axis=1)[:, :-1].tolist()
+        states = [state]
+        for uniform in rng.random(count - 1).tolist():
+            states.append(bisect_right(bounds[states[-1]], uniform))
+        return np.array(states)
 
     def _frames(
         self,
@@ -201,6 +196,18 @@ class MarkovModulated:
         visit = np.repeat(np.arange(len(states)), frames)
         rank = 1 + np.arange(len(visit)) - (np.cumsum(frames) - frames)[visit]
         return starts[:-1][visit] + rank * gaps[visit], states[visit]
+
+
+@lru_cache
+def _time_shares(process: MarkovModulated) -> NDArray[np.float64]:
+    k, matrix = process.regimes, process.transitions
+    # the visits' shares nu solve nu = nu P, sum 1; a visit lasts 1 / leave
+    system = np.vstack([matrix.T - np.eye(k), np.ones(k)])
+    visits = np.linalg.lstsq(system, np.append(np.zeros(k), 1.0), rcond=None)[0]
+    time = visits / np.array(process.leave)
+    shares = np.asarray(time / time.sum())
+    shares.setflags(write=False)
+    return shares
 
 
 def _is_stochastic(rows: tuple[tuple[float, ...], ...], count: int) -> bool:

@@ -21,6 +21,8 @@ EXPECTED, REALISED, SENDS, DECISIONS, LATENCY, N_TOTAL = range(6)
 INTS = ("tokens_int", "refill", "cost", "capacity", "gap", "regime", "sent", "invalid_action")
 FLOATS = ("metric", "reward_realised", "location", "loss", "loss_realised", "offload_rate", "latency_s")
 FLAGS = ("sent", "invalid_action")
+NEED_REWARD = ("reward_realised", "loss_realised")
+"""Names that an info lacks where realised rewards are not known: it never holds a nan."""
 N_INT, N_FLOAT = len(INTS), len(FLOATS)
 
 
@@ -62,7 +64,8 @@ def decide(endogenous, row, frame, action, window, numbers, weak_loss, totals, o
         totals[EXPECTED] += row[METRIC]
         totals[REALISED] += row[REWARD]
     gap, regime = row[GAP], row[REGIME]
-    floats[0], floats[1], floats[2] = row[METRIC], row[REWARD], row[LOCATION]
+    location = row[LOCATION]
+    floats[0], floats[1], floats[2] = row[METRIC], row[REWARD], location if location == location else -1.0
     endogenous[TOKENS] = tokens_after(
         endogenous[TOKENS], endogenous[REFILL], endogenous[COST], endogenous[CAPACITY], int(gap), sent
     )
@@ -78,10 +81,10 @@ def decide(endogenous, row, frame, action, window, numbers, weak_loss, totals, o
 
 
 @kernel
-def batch_decide(
+def batch_decide(  # type: ignore[no-untyped-def]
     endogenous, rows, frames, clocks, lengths, actions, window, numbers, weak_loss, totals, observations, masks, ints,
     floats, rewards, done,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """One decision of every sub-environment; ``clocks``: frame that is decided, ``lengths``: frames of the episode."""
     ended = 0
     for i in range(len(actions)):

@@ -65,14 +65,14 @@ class World:
 
     def begin(
         self, rng: np.random.Generator, trace: Trace | None = None, bucket: Bucket | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Frames ``(N, N_FRAME)`` and first endogenous state ``(4,)`` of a new episode, drawn unless given."""
+    ) -> tuple[Trace, NDArray[np.int64]]:
+        """Trace and first endogenous state ``(4,)`` of a new episode, drawn unless given."""
         drawn = self.generator.draw(rng, self.length + 1) if trace is None else trace
         one = bucket
         if one is None:
             one = self.buckets[0 if len(self.buckets) == 1 else int(rng.integers(len(self.buckets)))]
         tokens = int(rng.integers(one.refill, one.capacity + 1)) if self.random_start else one.capacity
-        return drawn.frames(), np.array([tokens, one.refill, one.cost, one.capacity], np.int64)
+        return drawn, np.array([tokens, one.refill, one.cost, one.capacity], np.int64)
 
 
 def make_world(

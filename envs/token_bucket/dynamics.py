@@ -22,10 +22,10 @@ LOCAL_S, OFFLOADED_S = 0.0209, 0.0735
 def tokens_after(tokens, refill, cost, capacity, gap, sent):  # type: ignore[no-untyped-def]
     """Micro-tokens at the next frame: spend first, then refill over ``gap`` ticks, then clip at the capacity."""
     left = tokens - cost if sent else tokens
-    # a long gap fills the bucket; comparing first keeps refill * gap from overflowing
-    if gap > (capacity - left) // refill:
+    # a long gap fills the bucket whatever the refill; asking that first keeps refill * gap from overflowing
+    if gap >= capacity:
         return capacity
-    return left + refill * gap
+    return min(left + refill * gap, capacity)
 
 
 @inlined_kernel

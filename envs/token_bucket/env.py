@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -103,8 +104,8 @@ class TokenBucketEnv(gym.Env[ObsType, np.int64]):
         self.render_mode = render_mode
         window = self.world.dynamics.window
         self.observation_layout = window.layout
-        self.observation_space = window.space
-        self.action_space = spaces.Discrete(2)  # type: ignore[assignment]
+        self.observation_space = window.space  # type: ignore[assignment]
+        self.action_space = spaces.Discrete(2)
         self._numbers = window.numbers
         self._endogenous = np.zeros(4, np.int64)
         self._row = np.zeros(window.exogenous_length)
@@ -116,7 +117,7 @@ class TokenBucketEnv(gym.Env[ObsType, np.int64]):
         self._mask = np.zeros(2, np.int8)
         self._ints, self._floats = np.zeros(batch.N_INT, np.int64), np.zeros(batch.N_FLOAT)
         self._past: list[tuple[int, bool]] = []  # tokens before each decision and whether it sent, for drawing
-        self._over = True
+        self._over, self._has_reward = True, False
         self._viewer: Any = None
         warm_up()
 
@@ -132,7 +133,9 @@ class TokenBucketEnv(gym.Env[ObsType, np.int64]):
             given = TraceList([trace], self.world.generator.weak_loss)
             if self.world.dynamics.numbers[0] and not given.has_reward:
                 raise ValueError("the trace has no realised rewards, but the environment's reward is 'realised'")
-        self._frames, self._endogenous = self.world.begin(self.np_random, trace, bucket)
+        self._has_reward = self.world.generator.has_reward if trace is None else trace.reward is not None
+        drawn, self._endogenous = self.world.begin(self.np_random, trace, bucket)
+        self._frames = drawn.frames()
         self._clock, self._over = 0, False
         self._past.clear()
         batch.begin(
@@ -218,8 +221,6 @@ class TokenBucketEnv(gym.Env[ObsType, np.int64]):
     def bucket(self) -> Bucket:
         """The bucket of this episode."""
         refill, cost, capacity = (int(value) for value in self._endogenous[1:])
-        from fractions import Fraction
-
         return Bucket(
             Fraction(refill * self._ticks, cost), Fraction(capacity, cost), self._ticks, refill, cost, capacity
         )
@@ -235,4 +236,6 @@ class TokenBucketEnv(gym.Env[ObsType, np.int64]):
         info.update(zip(batch.FLOATS, self._floats.tolist(), strict=True))
         for name in batch.FLAGS:
             info[name] = bool(info[name])
+        for name in () if self._has_reward else batch.NEED_REWARD:
+            del info[name]
         return info

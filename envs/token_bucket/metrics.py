@@ -133,6 +133,8 @@ class LocalReset:
         changes = rng.random(count) < self.reset
         changes[:1] = True
         candidates = rng.random(count)
-        latest = np.maximum.accumulate(np.where(changes, np.arange(count), 0))
-        location = candidates[latest]
-        return (location + self.spread * rng.random(count)) % 1.0, location
+        starts = np.flatnonzero(changes)
+        location = np.repeat(candidates[starts], np.diff(starts, append=count))
+        share = location + self.spread * rng.random(count)
+        share -= share >= 1.0  # as % 1.0, which takes longer than all the rest
+        return share, location

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,8 @@ class Streams:
 
     def head(self, count: int) -> Streams:
         """The first ``count`` streams."""
-        arrays = (self.metric, self.reward, self.gap, self.regime, self.location)
-        return Streams(*(array[:count] for array in arrays), self.weak_loss, self.ticks_per_unit)
+        names = ("metric", "reward", "gap", "regime", "location")
+        return replace(self, **{name: getattr(self, name)[:count] for name in names})
 
     def losses(self, sent: NDArray[np.bool_], *, realised: bool = False) -> NDArray[np.float64]:
         """Mean loss of each stream ``(S,)`` when the frames of ``sent`` ``(S, T)`` are sent."""

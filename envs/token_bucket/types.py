@@ -63,24 +63,32 @@ class Trace:
 
     def frames(self) -> NDArray[np.float64]:
         """One row a frame, ``(N, N_FRAME)``: nan for what is not known; the last gap is 0."""
-        rows = np.full((len(self), N_FRAME), np.nan)
+        rows = np.empty((len(self), N_FRAME))
+        self.write(rows)
+        return rows
+
+    def write(self, rows: NDArray[np.float64]) -> None:
+        """Write ``frames()`` into ``rows`` ``(N, N_FRAME)``."""
         rows[:, METRIC] = self.metric
         rows[:-1, GAP], rows[-1, GAP] = self.gap, 0
         for column, values in ((REWARD, self.reward), (LOCATION, self.location), (REGIME, self.regime)):
-            if values is not None:
-                rows[:, column] = values
-        return rows
+            rows[:, column] = np.nan if values is None else values
 
     @classmethod
     def of_frames(cls, frames: NDArray[np.float64], ticks_per_unit: int = 1) -> Trace:
         """The trace whose ``frames()`` are these rows."""
-        known = {name: None if np.isnan(frames[:, c]).any() else frames[:, c] for name, c in _OPTIONAL.items()}
-        regime = known.pop("regime")
+
+        def known(column: int) -> NDArray[np.float64] | None:
+            values = frames[:, column].copy()
+            return None if np.isnan(values).any() else values
+
+        regime = known(REGIME)
         return cls(
             frames[:, METRIC].copy(),
             frames[:-1, GAP].astype(np.int64),
-            **{name: None if values is None else values.copy() for name, values in known.items()},
-            regime=None if regime is None else regime.astype(np.int64),
+            known(REWARD),
+            None if regime is None else regime.astype(np.int64),
+            known(LOCATION),
             ticks_per_unit=ticks_per_unit,
         )
 
@@ -106,6 +114,3 @@ class Trace:
     def units(self) -> float:
         """Time from the first to the last frame, time units."""
         return float(self.gap.sum()) / self.ticks_per_unit
-
-
-_OPTIONAL = {"reward": REWARD, "location": LOCATION, "regime": REGIME}

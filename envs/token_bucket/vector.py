@@ -52,7 +52,7 @@ class TokenBucketVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         self.observation_layout = window.layout
         self.single_observation_space, self.single_action_space = window.space, spaces.Discrete(2)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)  # type: ignore[assignment]
+        self.action_space = batch_space(self.single_action_space, num_envs)
         self._numbers = window.numbers
         self._generators: list[np.random.Generator] = []
         self._endogenous = np.zeros((num_envs, N_ENDOGENOUS), np.int64)
@@ -88,10 +88,9 @@ class TokenBucketVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         return self._observations.copy(), self._infos()
 
     def _begin(self, i: int, bucket: Any = None) -> None:
-        frames, self._endogenous[i] = self.world.begin(self._generators[i], bucket=bucket)
-        frames = frames[: self._frames.shape[1]]
-        self._frames[i, : len(frames)] = frames
-        self._clocks[i], self._lengths[i] = 0, len(frames)
+        trace, self._endogenous[i] = self.world.begin(self._generators[i], bucket=bucket)
+        trace.write(self._frames[i, : len(trace)])
+        self._clocks[i], self._lengths[i] = 0, len(trace)
         batch.begin(
             self._endogenous[i], self._rows[i], self._frames[i], self._numbers, self._totals[i], self._observations[i],
             self._masks[i], self._ints[i], self._floats[i],
@@ -136,6 +135,8 @@ class TokenBucketVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
         infos.update(zip(batch.FLOATS, floats, strict=True))
         for name in batch.FLAGS:
             infos[name] = infos[name] != 0
+        for name in () if self.world.generator.has_reward else batch.NEED_REWARD:
+            del infos[name]
         return infos
 
     # --- for replay of other decisions -------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ def warm_up() -> None:
     with announce_compilation():
         window = Window()
         world = World(toy_generator(), (Bucket.of(0.1, 4),), Dynamics(window), 2, False)
-        frames, endogenous = world.begin(np.random.default_rng(0))
+        trace, endogenous = world.begin(np.random.default_rng(0))
+        frames = trace.frames()
         state = (endogenous[None], np.zeros((1, window.exogenous_length)))
         shown = (np.zeros((1, window.length), np.float32), np.zeros((1, 2), np.int8))
         report = (np.zeros((1, batch.N_INT), np.int64), np.zeros((1, batch.N_FLOAT)))
