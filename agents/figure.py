@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,9 +14,11 @@ from agents.cli import main
 from agents.output import plain
 from conf.benchmark_schema import FigureConfig
 from conf.messages import UserError, one_line
-from conf.schema import DistPrivacyConfig, TrainConfig
+from conf.schema import DistPrivacyConfig
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from agents.entries import Entry
     from agents.figure_data import Cell
     from agents.run_folder import RunFolder
@@ -31,18 +32,21 @@ def run(config: FigureConfig) -> dict[str, Any]:
 
     from agents.figure_data import cell_table
     from agents.figure_plots import curves, front, panels
+    from agents.figure_training import trained_leaving
 
     # more threads than idle cores make small networks many times slower
     torch.set_num_threads(config.threads)
     name = config.name or f"figure-{time.strftime('%Y%m%d-%H%M%S')}"
     cells: list[Cell] = []
+    title = config.title or name
     if config.leave_after:
-        folders = _train_leaving(config, name)
-        svg = curves(folders, config.leave_after)
+        world = cast(DistPrivacyConfig, config.env)
+        devices = _generator(config, world.scenario, world.ssim, None).max_devices
+        drawn = curves(trained_leaving(config, devices, name), config.leave_after, title)
     else:
         cells = _front_cells(config, name) if config.traffic_prices else _grid_cells(config, name)
-        svg = front(cells) if config.traffic_prices else panels(cells, config.measures)
-    folder = _write(config, name, svg, cells)
+        drawn = front(cells, title) if config.traffic_prices else panels(cells, config.measures, title)
+    folder = _write(config, name, drawn, cells)
     if config.format == "text":
         console = Console(width=None if sys.stdout.isatty() else 150)
         if cells:
@@ -51,39 +55,7 @@ def run(config: FigureConfig) -> dict[str, Any]:
     return {"folder": str(folder), "cells": [cell.to_dict() for cell in cells]}
 
 
-# --- what is trained -------------------------------------------------------------------------------------------------
-def _train(config: FigureConfig, seed: int, name: str, callbacks: Sequence[Any] = (), **world: Any) -> RunFolder:
-    """A run by the keys of training on env with changed keys ``world``, in a run folder of its own."""
-    from agents.run_folder import RunFolder
-    from agents.training import train
-
-    values = {entry.name: getattr(config, entry.name) for entry in fields(TrainConfig)}
-    env = replace(cast(DistPrivacyConfig, config.env), **world)
-    changed = {"env": env, "seed": seed, "name": name, "baselines": [], "final_instances": 1, "format": "text"}
-    print(f"training {name}", file=sys.stderr)
-    scores = train(TrainConfig(**{**values, **changed}), callbacks=list(callbacks))
-    assert scores.folder is not None
-    return RunFolder.open(scores.folder)
-
-
-def _train_leaving(config: FigureConfig, name: str) -> list[RunFolder]:
-    """One run for each number of steps after which the last devices of the fleet leave."""
-    from agents.leaving import Leaving
-
-    world = cast(DistPrivacyConfig, config.env)
-    slots = _generator(config, world.scenario, world.ssim, None).max_devices
-    stay = slots - world.absent - config.leaving
-    if stay < 1:
-        raise UserError(
-            f"leaving is {config.leaving}, expected fewer than the {slots - world.absent} devices of the fleet"
-        )
-    return [
-        _train(config, seed, f"{name}-leave-{after}-seed-{seed}", [Leaving(after, range(stay, slots))])
-        for after in config.leave_after
-        for seed in config.seeds
-    ]
-
-
+# --- what is played --------------------------------------------------------------------------------------------------
 def _entries(config: FigureConfig, folders: list[RunFolder]) -> list[Entry]:
     from agents.entries import baseline_entries, distinct, learned_entries
 
@@ -93,34 +65,21 @@ def _entries(config: FigureConfig, folders: list[RunFolder]) -> list[Entry]:
     return entries
 
 
-# --- what is played --------------------------------------------------------------------------------------------------
 def _grid_cells(config: FigureConfig, name: str) -> list[Cell]:
-    """Every scenario with every privacy level or fleet, played by the same policies."""
+    """Every scenario with every privacy level or fleet, played by the runs of its own or by all."""
     from agents.entries import open_runs
+    from agents.figure_training import players, recipes, trained
 
     world = cast(DistPrivacyConfig, config.env)
-    given = open_runs(config.runs)
-    generators = [
-        (scenario, label, _generator(config, scenario, ssim, types))
-        for scenario in config.scenarios or [world.scenario]
-        for label, ssim, types in _along(config)
+    folders = open_runs(config.runs)
+    recipes(config)  # whatever is wrong with one is told before the first is trained
+    places = [(scenario, *place) for scenario in config.scenarios or [world.scenario] for place in _along(config)]
+    generators = [_generator(config, scenario, ssim, types) for scenario, _, ssim, types in places]
+    folders += trained(config, name)
+    return [
+        _cell(config, scenario, label, _entries(config, players(folders, scenario, ssim)), generator)
+        for (scenario, label, ssim, _), generator in zip(places, generators, strict=True)
     ]
-    cells = []
-    if not config.train_each:
-        given += [_train(config, seed, f"{name}-seed-{seed}") for seed in config.seeds]
-    for scenario in config.scenarios or [world.scenario]:
-        folders = list(given)
-        if config.train_each:
-            folders += [
-                _train(config, seed, f"{name}-{scenario}-seed-{seed}", scenario=scenario) for seed in config.seeds
-            ]
-        entries = _entries(config, folders)
-        cells += [
-            _cell(config, scenario, label, entries, generator)
-            for owner, label, generator in generators
-            if owner == scenario
-        ]
-    return cells
 
 
 def _along(config: FigureConfig) -> list[tuple[str, float, dict[str, int] | None]]:
@@ -171,6 +130,7 @@ def _cell(config: FigureConfig, panel: str, label: str, entries: list[Entry], ge
     from agents.evaluation import InstanceSet
     from agents.figure_data import Cell
     from agents.optimality import Bounds
+    from envs.distprivacy.files import content_hash
     from envs.distprivacy.generator import InstanceList
     from optimal.standard_sets import TEST_SEED, find_references
 
@@ -180,6 +140,8 @@ def _cell(config: FigureConfig, panel: str, label: str, entries: list[Entry], ge
         if fixed
         else InstanceSet.draw(generator, config.final_instances, TEST_SEED)
     )
+    if len({content_hash(instance) for instance in instances.decoded()}) == 1:
+        instances = InstanceSet(generator, instances.heads[:1])  # nothing in it is random, so one says all
     references = find_references(generator.task, instances.decoded())
     if config.solve:
         from optimal.solve import solve
@@ -198,13 +160,12 @@ def _cell(config: FigureConfig, panel: str, label: str, entries: list[Entry], ge
 def _front_cells(config: FigureConfig, name: str) -> list[Cell]:
     """One cell: policies trained at every traffic price, next to the baselines, on the scenario of env."""
     from agents.entries import baseline_entries, learned_entries
+    from agents.figure_training import trained_at_price
 
     world = cast(DistPrivacyConfig, config.env)
     entries = []
     for price in config.traffic_prices:
-        runs = [
-            _train(config, seed, f"{name}-price-{price:g}-seed-{seed}", traffic_price=price) for seed in config.seeds
-        ]
+        runs = trained_at_price(config, price, name)
         for entry in learned_entries(runs, config.samples, config.local_search, device=config.device, seed=config.seed):
             entries.append(replace(entry, name=f"{entry.name}, price {price:g}"))
     entries += baseline_entries(config.baselines, config.seed)
@@ -213,30 +174,38 @@ def _front_cells(config: FigureConfig, name: str) -> list[Cell]:
 
 
 # --- what is left ----------------------------------------------------------------------------------------------------
-def _write(config: FigureConfig, name: str, svg: str, cells: list[Cell]) -> Path:
-    """figure.svg, cells.csv, figure.json, config.yaml and report.html in a new folder; its path."""
+def _write(config: FigureConfig, name: str, drawn: Figure, cells: list[Cell]) -> Path:
+    """figure.svg and .png, cells.csv, figure.json, config.yaml and report.html in a new folder; its path."""
     from omegaconf import OmegaConf
 
     from agents import report
+    from agents.benchmark_plots import svg
     from agents.figure_data import HEADINGS, cell_rows, cells_csv
     from agents.new_folder import new_folder
     from agents.versions import versions
-    from envs.atomic import write_text_atomic
+    from envs.atomic import atomic_path, write_text_atomic
 
-    made_by, settings = versions(), OmegaConf.to_yaml(OmegaConf.structured(config))
+    picture, made_by, settings = svg(drawn), versions(), OmegaConf.to_yaml(OmegaConf.structured(config))
     caption = f"The paper: {config.claim}. Here: measured by the runs of this folder."
-    data = {"caption": caption, "cells": [cell.to_dict() for cell in cells], "versions": made_by}
-    parts = [report.caption(report.provenance(made_by)), report.picture(svg, caption)]
+    data = {
+        "title": config.title or name,
+        "caption": caption,
+        "cells": [cell.to_dict() for cell in cells],
+        "versions": made_by,
+    }
+    parts = [report.caption(report.provenance(made_by)), report.picture(picture, caption)]
     parts += [report.table(HEADINGS, cell_rows(cells))] if cells else []
     parts.append(report.folded("Settings", settings))
     root = Path(config.run_root)
     try:
         with new_folder(root, name) as made:
-            write_text_atomic(made.path / "figure.svg", svg)
+            write_text_atomic(made.path / "figure.svg", picture)
+            with atomic_path(made.path / "figure.png") as path:
+                drawn.savefig(path, format="png", dpi=110)
             write_text_atomic(made.path / "figure.json", json.dumps(plain(data), indent=2, allow_nan=False) + "\n")
             write_text_atomic(made.path / "cells.csv", cells_csv(cells))
             write_text_atomic(made.path / "config.yaml", settings)
-            write_text_atomic(made.path / "report.html", report.page(name, parts))
+            write_text_atomic(made.path / "report.html", report.page(config.title or name, parts))
         return made.path
     except OSError as error:
         raise UserError(f"run_root is {root}, where no folder can be made: {one_line(str(error))}") from error

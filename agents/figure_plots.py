@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from agents.benchmark_plots import style, svg
+from agents.benchmark_plots import style
 from agents.figure_data import Cell, measured
 from agents.run_folder import RunFolder
 
@@ -19,84 +20,155 @@ AXES = {
     "served": "requests served, %",
     "gap": "optimality gap, %",
 }
+_NOTE = "points: means over the served requests; vertical lines: 95 % intervals (none where they are narrower than the point)"
+_SPREAD = 8.0
+"""A panel whose values differ by more than this factor has a logarithmic axis."""
 
 
-def panels(cells: Sequence[Cell], measures: Sequence[str]) -> str:
-    """One row a measure, one column a panel of the cells, bars by policy at every place along it."""
+def panels(cells: Sequence[Cell], measures: Sequence[str], title: str = "") -> Figure:
+    """One row a measure, one column a panel of the cells: bars for shares, else points with intervals, by policy.
+
+    Policies lie side by side at every place along a panel. An axis is logarithmic where its values differ much.
+    """
     names = list(dict.fromkeys(cell.panel for cell in cells))
-    policies = list(dict.fromkeys(row["policy"] for cell in cells for row in cell.result.rows))
-    colours = style(policies)
+    policies = _policies(cells)
+    styles = style(list(policies))
     widest = max(sum(cell.panel == name for cell in cells) for name in names)
-    figure = Figure(figsize=((1.6 + 1.0 * widest) * len(names) + 1.5, 2.9 * len(measures)))
+    figure = Figure(
+        figsize=(max(4.5, (1.2 + 0.75 * widest) * len(names)), 0.9 + 2.7 * len(measures)), layout="constrained"
+    )
     grid = figure.subplots(len(measures), len(names), squeeze=False)
     for row, measure in enumerate(measures):
         for column, name in enumerate(names):
-            own = [cell for cell in cells if cell.panel == name]
-            _bars(grid[row, column], own, measure, policies, colours)
-            grid[row, column].set_title(name if row == 0 else "")
-            grid[row, column].set_ylabel(AXES[measure] if column == 0 else "")
-    handles = [figure.axes[0].bar(0, 0, color=colours[name]["color"], label=name) for name in policies]
-    figure.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    figure.tight_layout()
-    return svg(figure)
+            axes, own = grid[row, column], [cell for cell in cells if cell.panel == name]
+            (_bars if measure == "served" else _points)(axes, own, measure, list(policies), styles)
+            axes.set_title(name if row == 0 else "", fontsize=10)
+            axes.set_ylabel(AXES[measure] if column == 0 else "")
+            _places(axes, own, last=row == len(measures) - 1)
+    if set(measures) == {"served"}:
+        styles = {name: {**look, "marker": "s"} for name, look in styles.items()}  # the legend of bars
+    handles = [
+        axes.plot([], [], linestyle="", label=shown, **styles[name], markersize=8)[0]
+        for name, shown in policies.items()
+    ]
+    figure.legend(handles=handles, loc="outside right center", frameon=False)
+    figure.suptitle(title)
+    notes = [] if set(measures) == {"served"} else [_NOTE]
+    notes += ["* ignores privacy, so no valid answer"] if any(text.endswith("*") for text in policies.values()) else []
+    figure.supxlabel("; ".join(notes), fontsize=8, color="#555555")
+    return figure
 
 
-def _bars(axes: Any, cells: Sequence[Cell], measure: str, policies: Sequence[str], colours: dict[str, Any]) -> None:
-    width = 0.8 / len(policies)
-    for at, cell in enumerate(cells):
-        rows = {row["policy"]: row for row in cell.result.rows}
-        for index, policy in enumerate(policies):
-            value, low, high = measured(rows[policy], measure) if policy in rows else (np.nan,) * 3
-            if np.isfinite(value):
-                x = at + (index - (len(policies) - 1) / 2) * width
-                axes.bar(x, value, width, color=colours[policy]["color"])
-                if np.isfinite(low):
-                    axes.plot([x, x], [low, high], color="black", linewidth=1)
-    axes.set_xticks(range(len(cells)), [cell.label.replace(" ", "\n") for cell in cells])
+def _policies(cells: Sequence[Cell]) -> dict[str, str]:
+    """Names of the policies of all cells, with what the legend calls them; learned ones come first."""
+    rows = [row for cell in cells for row in cell.result.rows]
+    order = sorted(rows, key=lambda row: ("learned", "baseline", "reference").index(row["kind"]))
+    return {row["policy"]: row["policy"] + ("" if row["respects_privacy"] else " *") for row in order}
+
+
+def _values(cell: Cell, policy: str, measure: str) -> tuple[float, float, float]:
+    rows = {row["policy"]: row for row in cell.result.rows}
+    return measured(rows[policy], measure) if policy in rows else (float("nan"),) * 3
+
+
+def _bars(axes: Any, cells: Sequence[Cell], measure: str, policies: Sequence[str], styles: dict[str, Any]) -> None:
+    """Bars from 0 to 100 %, with their height in numbers where there is room."""
+    width = 0.84 / len(policies)
+    for index, policy in enumerate(policies):
+        x = np.arange(len(cells)) + (index - (len(policies) - 1) / 2) * width
+        heights = [_values(cell, policy, measure)[0] for cell in cells]
+        bars = axes.bar(x, heights, 0.92 * width, color=styles[policy]["color"])
+        axes.bar_label(bars, [f"{height:.0f}" if np.isfinite(height) else "" for height in heights], fontsize=7)
+    axes.set_ylim(0, 109)
+    axes.set_yticks(range(0, 101, 20))
     axes.grid(axis="y", alpha=0.3)
-    axes.set_ylim(bottom=0)
+    axes.set_axisbelow(True)
 
 
-def front(cells: Sequence[Cell]) -> str:
+def _points(axes: Any, cells: Sequence[Cell], measure: str, policies: Sequence[str], styles: dict[str, Any]) -> None:
+    """Points with their intervals; the axis begins at 0 unless it is logarithmic."""
+    known = []
+    for index, policy in enumerate(policies):
+        x = np.arange(len(cells)) + (index - (len(policies) - 1) / 2) * 0.6 / len(policies)
+        values = np.array([_values(cell, policy, measure) for cell in cells])
+        axes.vlines(x, values[:, 1], values[:, 2], color=styles[policy]["color"], linewidth=1.5)
+        axes.plot(x, values[:, 0], linestyle="", markersize=6, **styles[policy])
+        known += [value for value in values[:, 0] if np.isfinite(value)]
+    axes.grid(axis="y", alpha=0.3)
+    if min(known, default=0.0) > 0 and max(known) > _SPREAD * min(known):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_title("log axis", loc="right", fontsize=7, color="#555555")
+        return
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.set_ylim(0, 1.12 * max(known, default=1.0) or 1.0)
+
+
+def _plain(value: float, _: Any = None) -> str:
+    """A number without a power of ten."""
+    return f"{value:,.10g}"
+
+
+def _places(axes: Any, cells: Sequence[Cell], *, last: bool) -> None:
+    """Ticks at the places along a panel: privacy levels, or fleets with their counts by type."""
+    levels = all(cell.label.startswith("SSIM ") for cell in cells)
+    texts = [cell.label.removeprefix("SSIM ") for cell in cells]
+    if not levels:
+        texts = ["\n".join(" ".join(part.split("=")[::-1]) for part in text.split()) for text in texts]
+    axes.set_xticks(range(len(cells)), texts if last else [""] * len(cells), fontsize=9 if levels else 8)
+    axes.set_xlim(-0.6, len(cells) - 0.4)
+    if last:
+        axes.set_xlabel("SSIM allowed (less: more private)" if levels else "devices of the fleet", fontsize=9)
+
+
+def front(cells: Sequence[Cell], title: str = "") -> Figure:
     """Mean latency against mean data of the policies of one cell, with intervals; learned ones are joined by a line."""
     (cell,) = cells
-    figure = Figure(figsize=(7, 4.5))
+    figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.add_subplot()
     styles = style([row["policy"] for row in cell.result.rows])
     learned = []
-    for row in cell.result.rows:
+    for row in sorted(cell.result.rows, key=lambda row: measured(row, "data")[0]):
         latency, data = measured(row, "latency"), measured(row, "data")
-        look = styles[row["policy"]]
+        look, shown = styles[row["policy"]], row["policy"] + ("" if row["respects_privacy"] else " *")
         axes.plot(data[1:], [latency[0]] * 2, color=look["color"], linewidth=1)
         axes.plot([data[0]] * 2, latency[1:], color=look["color"], linewidth=1)
-        axes.plot(data[0], latency[0], linestyle="", label=row["policy"], **look)
         if row["kind"] == "learned":
+            look = {"color": styles[cell.result.rows[0]["policy"]]["color"], "marker": "o"}
             learned.append((data[0], latency[0]))
+        axes.plot(data[0], latency[0], linestyle="", **look)
+        short = shown.rpartition(", ")[2] if row["kind"] == "learned" else shown
+        axes.annotate(short, (data[0], latency[0]), (6, 5), textcoords="offset points", fontsize=8)
     axes.plot(*np.array(sorted(learned)).T, color="grey", linewidth=1, zorder=0)
-    axes.set_xlabel(AXES["data"])
-    axes.set_ylabel(AXES["latency"])
+    axes.set(xlabel=AXES["data"], ylabel=AXES["latency"], xlim=(0, None), ylim=(0, None), title=title)
     axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return svg(figure)
+    note = f"{cell.panel}, {cell.label}. Dots on the grey line: trained at this price of traffic; lines: 95 % intervals"
+    private = all(row["respects_privacy"] for row in cell.result.rows)
+    figure.supxlabel(note + ("" if private else "; * ignores privacy"), fontsize=8, color="#555555")
+    return figure
 
 
-def curves(folders: Sequence[RunFolder], leave_after: Sequence[int]) -> str:
+def curves(folders: Sequence[RunFolder], leave_after: Sequence[int], title: str = "") -> Figure:
     """Mean return of the episodes of training over the episodes so far; a broken line marks where devices leave."""
-    figure = Figure(figsize=(7, 2.8 * len(leave_after)))
-    grid = figure.subplots(len(leave_after), 1, squeeze=False)
+    figure = Figure(figsize=(7.5, 0.6 + 2.6 * len(leave_after)), layout="constrained")
+    grid = figure.subplots(len(leave_after), 1, squeeze=False, sharex=True, sharey=True)
     each = len(folders) // len(leave_after)
     for index, after in enumerate(leave_after):
         axes = grid[index, 0]
         for folder in folders[index * each : (index + 1) * each]:
             rows = _rows(folder)
-            axes.plot([row["episodes"] for row in rows], [row["return"] for row in rows], label=folder.path.name)
-            axes.axvline(_episodes_at(rows, after), color="grey", linestyle="--")
-        axes.set_title(f"devices leave after {after:,} steps")
-        axes.set_ylabel("return of an episode")
+            at = [row["episodes"] for row in rows]
+            axes.plot(at, [row["return"] for row in rows], label=f"training seed {folder.config.seed}")
+            left = axes.axvline(_episodes_at(rows, after), color="grey", linestyle="--")
+        left.set_label(f"devices leave, after {after:,} steps")
+        axes.set_ylabel("mean return of an episode")
+        axes.legend(loc="lower right", fontsize=8)
         axes.grid(alpha=0.3)
-    grid[-1, 0].set_xlabel("episodes")
-    figure.tight_layout()
-    return svg(figure)
+    grid[-1, 0].set_xlabel("episodes (requests) of training so far")
+    figure.suptitle(title)
+    return figure
 
 
 def _rows(folder: RunFolder) -> list[dict[str, float]]:

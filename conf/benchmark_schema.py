@@ -112,6 +112,10 @@ class BenchmarkConfig(TrainConfig):
 
 MEASURES = ("latency", "data", "served", "gap")
 """What a figure can show of a policy."""
+OF_RECIPES = ("steps", "num_envs", "evaluate_every", "evaluate_instances", "checkpoint_every")
+"""Keys of training that recipes bring, hence are not those of the figure."""
+OF_CELLS = ("scenario", "ssim", "privacy_scope", "colluders", "requests", "absent")
+"""Keys of env that say what is played, whatever was trained."""
 
 
 @dataclass
@@ -119,11 +123,13 @@ class FigureConfig(BenchmarkConfig):
     """Repeat a comparison in the form of a published figure: policies on several scenarios, privacy levels or fleets.
 
     Trains its policies, plays them, and leaves a folder with figure.svg, cells.csv, figure.json and report.html. The recipes
-    are the files fig_*.yaml of the group experiment; a recipe with runs=[...] plays these runs instead of training.
+    are the files fig_*.yaml of the group experiment. runs=[...] plays these runs instead of training: in each cell those that
+    were trained on its scenario and privacy level, and all of them where there is none.
 
     Examples:
         {command} experiment=fig_17
-        {command} experiment=fig_13_14 runs=runs/MIXED
+        {command} experiment=fig_09 'overrides=["steps=1000"]'
+        {command} experiment=fig_13_14 runs=[runs/LENET,runs/CIFAR,runs/VGG,runs/MIXED]
         {command} experiment=traffic_front steps=300_000
     """
 
@@ -145,7 +151,17 @@ class FigureConfig(BenchmarkConfig):
         default_factory=list,
         metadata=rule("fleets, along a panel: texts such as nexus=20 rpi3=50; none: that of the scenario"),
     )
-    train_each: bool = key(False, "train one policy for each scenario, in place of one for env")
+    recipes: list[str] = field(
+        default_factory=list,
+        metadata=rule(
+            "a recipe of agents.train (experiment=...) for each of scenarios, trained at each privacy level; none: one policy, "
+            "trained on env"
+        ),
+    )
+    overrides: list[str] = field(
+        default_factory=list,
+        metadata=rule("overrides of recipes, texts such as steps=1000, as agents.train takes them"),
+    )
     traffic_prices: list[float] = field(
         default_factory=list,
         metadata=rule("train one policy for each env.traffic_price, and show latency against shared data", least=0),
@@ -158,6 +174,7 @@ class FigureConfig(BenchmarkConfig):
     measures: list[str] = field(
         default_factory=lambda: ["latency", "data"], metadata=rule("one row of panels each", choices=MEASURES)
     )
+    title: str | None = key(None, "heading of picture and report; null: the name of the folder")
     claim: str = key("nothing was published on it", "what the paper reports; goes into the caption")
 
     def check(self) -> None:
@@ -172,10 +189,28 @@ class FigureConfig(BenchmarkConfig):
         if given and given[0] in ("traffic_prices", "leave_after"):
             if self.scenarios or self.runs:
                 raise ValueError(f"{given[0]} trains on env alone, expected scenarios=[] and runs=[]")
-        if self.train_each and not self.scenarios:
-            raise ValueError("train_each is true and scenarios is empty, expected scenarios to train on")
+        self._check_recipes(given)
         if self.set is not None:
             raise ValueError(f"set is {self.set}, but a figure draws its instances by scenario, expected null")
+
+    def _check_recipes(self, given: list[str]) -> None:
+        """Raise ValueError where recipes do not fit to the scenarios, or a key of training would be ignored."""
+        if not self.recipes:
+            if self.overrides:
+                raise ValueError(f"overrides is {shown(self.overrides)}, but there are no recipes, expected []")
+            return
+        if len(self.recipes) != len(self.scenarios):
+            raise ValueError(
+                f"recipes is {shown(self.recipes)}, expected one for each of scenarios {shown(self.scenarios)}"
+            )
+        usual = FigureConfig()
+        pairs = [(name, getattr(self, name), getattr(usual, name)) for name in OF_RECIPES]
+        own = {name: value for name, value in vars(self.env).items() if name not in OF_CELLS}
+        pairs += [(f"env.{name}", value, getattr(usual.env, name)) for name, value in own.items()]
+        pairs += [(f"agent.{name}", value, getattr(usual.agent, name)) for name, value in vars(self.agent).items()]
+        for name, value, default in pairs:
+            if value != default:
+                raise ValueError(f"{name} is {shown(value)}, but recipes bring their own, expected it in overrides")
 
     @property
     def seeds(self) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -15,8 +15,12 @@ from agents.baselines import baseline
 from agents.cli import main
 from agents.evaluation import InstanceSet, evaluate
 from agents.figure import fleet_of, run
+from agents.figure_training import recipes
+from agents.run_folder import RunFolder
 from conf import schema
 from conf.benchmark_schema import FigureConfig
+from conf.recipes import training_recipe
+from conf.schema import DistPrivacyConfig, TrainConfig
 from envs.distprivacy.scenarios import scenario
 
 PATHS = ("runs", "run_root", "env.scenario")
@@ -30,7 +34,7 @@ def drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str], *argv: str) -> dic
     assert main("figure", FigureConfig, run, PATHS, argv=[*TINY, *QUIET, f"run_root={tmp_path}", "name=f", *argv]) == 0
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     names = {path.name for path in (tmp_path / "f").iterdir()}
-    assert names == {"figure.svg", "figure.json", "cells.csv", "config.yaml", "report.html"}
+    assert names == {"figure.svg", "figure.png", "figure.json", "cells.csv", "config.yaml", "report.html"}
     assert "http" not in (tmp_path / "f" / "report.html").read_text().split("<body>")[1].split("<pre>")[0]
     return result
 
@@ -45,7 +49,8 @@ def test_recipes_are_valid_and_state_what_the_paper_claims(name: str) -> None:
     called: list[FigureConfig] = []
     assert main("figure", FigureConfig, called.append, PATHS, argv=[f"experiment={name}"]) == 0
     (config,) = called
-    assert len(config.claim) > 20 and config.seeds == [0]
+    assert len(config.claim) > 20 and config.title is not None and config.seeds == [0]
+    assert len(recipes(config)) == len(config.recipes) * max(1, len(config.ssims))
     assert all(sum(fleet_of(text).values()) > 0 for text in config.fleets)
 
 
@@ -65,11 +70,60 @@ def test_panels_of_scenarios_and_levels(tmp_path: Path, capsys: pytest.CaptureFi
     assert len(rows) == 16 and float(rows[-1]["latency_ms"]) > 0
 
 
-def test_one_policy_for_each_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = ["steps=40", "evaluate_every=0", "final_instances=1", "baselines=[]", "train_each=true"]
-    result = drawn(tmp_path, capsys, *sizes, "scenarios=[lenet-10,lenet-20]", "optimum=false")
-    runs = [cell["policies"][0]["runs"][0] for cell in result["cells"]]
-    assert [Path(run).name for run in runs] == ["f-lenet-10-seed-0", "f-lenet-20-seed-0"]
+SHORT = ["steps=40", "num_envs=4", "evaluate_every=0", "agent.learning_starts=20", "agent.buffer_size=200"]
+OVERRIDES = f"overrides=[{','.join(f'{chr(34)}{text}{chr(34)}' for text in SHORT)}]"
+
+
+def by_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, *argv: str) -> list[dict[str, Any]]:
+    same = ["device=cpu", "progress=false", "tensorboard=false", "format=json", "final_instances=1", "optimum=false"]
+    argv = (*same, "baselines=[]", f"run_root={tmp_path}", f"name={name}", *argv)
+    assert main("figure", FigureConfig, run, PATHS, argv=argv) == 0
+    cells: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["cells"]
+    return cells
+
+
+def test_one_policy_for_each_scenario_and_level(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = ["scenarios=[lenet-10,lenet-20]", "ssims=[0.8,0.6]", "recipes=[lenet_10,lenet_20]"]
+    cells = by_recipe(tmp_path, capsys, "f", *grid, OVERRIDES, "title=One heading")
+    runs = [Path(cell["policies"][0]["runs"][0]) for cell in cells]
+    expected = [("lenet-10", 0.8), ("lenet-10", 0.6), ("lenet-20", 0.8), ("lenet-20", 0.6)]
+    assert [path.name for path in runs] == [f"f-{name}-{level:g}-seed-0" for name, level in expected]
+    configs = [RunFolder.open(path).config for path in runs]
+    worlds = [cast(DistPrivacyConfig, config.env) for config in configs]
+    assert [(world.scenario, world.ssim) for world in worlds] == expected
+    assert {(config.steps, config.num_envs, config.evaluate_every) for config in configs} == {(40, 4, 0)}
+    assert "<h1>One heading</h1>" in (tmp_path / "f" / "report.html").read_text()
+
+    given = f"runs=[{','.join(map(str, runs))}]"
+    again = by_recipe(tmp_path, capsys, "again", *grid, given)
+    for name in ("runs", "latency_s", "shared_bytes"):
+        assert [cell["policies"][0][name] for cell in again] == [cell["policies"][0][name] for cell in cells]
+    assert {path.name for path in tmp_path.iterdir()} == {"f", "again", *(path.name for path in runs)}
+    (away,) = by_recipe(tmp_path, capsys, "away", "scenarios=[lenet-random]", given)
+    assert len(away["policies"]) == 4, "nobody was trained there, so all play"
+    (level,) = by_recipe(tmp_path, capsys, "level", "scenarios=[lenet-10]", "ssims=[0.4]", given)
+    assert len(level["policies"]) == 4
+
+
+def test_recipes_are_what_training_would_run(tmp_path: Path) -> None:
+    recipe = training_recipe("mixed_70", ["env.ssim=0.8", "steps=7"])
+    called: list[TrainConfig] = []
+    argv = ["experiment=mixed_70", "env.ssim=0.8", "steps=7"]
+    assert main("train", TrainConfig, called.append, argv=argv) == 0
+    assert called == [recipe]
+
+
+def test_recipes_of_a_folder_of_the_users_own(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nsteps: 11\nenv:\n  scenario: lenet-20\n")
+    found: list[TrainConfig] = []
+
+    def function(config: FigureConfig) -> None:
+        found.extend(recipes(config))
+
+    argv = ["--config-dir", str(tmp_path), "scenarios=[lenet-20]", "recipes=[mine]", "ssims=[0.8,0.4]"]
+    assert main("figure", FigureConfig, function, PATHS, argv=argv) == 0
+    assert [(recipe.steps, cast(DistPrivacyConfig, recipe.env).ssim) for recipe in found] == [(11, 0.8), (11, 0.4)]
 
 
 def test_fleets_along_a_panel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +176,30 @@ def test_devices_leave_with_the_next_period() -> None:
         (["traffic_prices=[1]", "scenarios=[lenet-10]"], "traffic_prices trains on env alone"),
         (["ssims=[2]"], "ssims is [2.0], expected a list of numbers in -1..1"),
         (["scenarios=[lenet]"], "scenarios is [lenet], expected a list with entries out of lenet-10"),
-        (["ssims=[0.6]", "train_each=true"], "train_each is true and scenarios is empty"),
+        (
+            ["scenarios=[lenet-10]", "recipes=[lenet_10,lenet_20]"],
+            "recipes is [lenet_10, lenet_20], expected one for each",
+        ),
+        (
+            ["scenarios=[lenet-20]", "recipes=[lenet_10]"],
+            "recipes has lenet_10 for lenet-20, but it trains on lenet-10",
+        ),
+        (
+            ["scenarios=[lenet-20]", "recipes=[lenet]"],
+            "recipes has lenet: experiment is lenet, expected one of cifar_70",
+        ),
+        (
+            ["scenarios=[lenet-20]", "recipes=[fig_17]"],
+            "recipes has fig_17: configuration file experiment/fig_17.yaml: scenarios is an unknown key",
+        ),
+        (["scenarios=[lenet-20]", "recipes=[lenet_20]", 'overrides=["step=3"]'], "recipes has lenet_20: step"),
+        (["scenarios=[lenet-20]", "recipes=[lenet_20]", "steps=3"], "steps is 3, but recipes bring their own"),
+        (
+            ["scenarios=[lenet-20]", "recipes=[lenet_20]", "env.granularity=3"],
+            "env.granularity is 3, but recipes bring",
+        ),
+        (["scenarios=[lenet-20]", "recipes=[lenet_20]", "agent.hidden=3"], "agent.hidden is 3, but recipes bring"),
+        (["scenarios=[lenet-20]", "overrides=['steps=3']"], "overrides is [steps=3], but there are no recipes"),
         (["ssims=[0.6]", "set=lenet-10-0.6"], "set is lenet-10-0.6, but a figure draws its instances"),
         (
             ["train_seeds=[]", "env.scenario=lenet-10", "fleets=[many]"],
