@@ -1,7 +1,8 @@
 """Laws of the metric of one frame, exactly: pieces between which the metric is uniform, or points.
 
 A law is a mixture of uniform pieces that do not overlap, so the share P(metric >= theta) and the mass
-E[metric; metric >= theta] of a threshold are a binary search and one partial piece. E[(metric - theta)+] is mass - theta * share.
+E[metric; metric >= theta] of a threshold are a binary search and one partial piece.
+E[(metric - theta)+] is mass - theta * share.
 """
 
 from __future__ import annotations
