@@ -131,8 +131,8 @@ class Problem:
                 worth = self.worth(values)
             else:
                 mixed = (1.0 - self.reset) * values + self.reset * values.mean(axis=1, keepdims=True)
-                flat = mixed.transpose(0, 2, 1).reshape(-1, self.shape[1])
-                worth = (dense @ flat).reshape(self.shape[0], self.shape[2], -1).transpose(0, 2, 1)
+                flat = mixed.transpose(2, 0, 1).reshape(-1, self.shape[1])
+                worth = (dense @ flat).reshape(self.shape[2], self.shape[0], -1).transpose(1, 2, 0)
             thresholds = np.full(self.shape, np.inf)
             thresholds[:, :, cost:] = worth[:, :, cost:] - worth[:, :, :-cost]
             improved = worth + self._surplus(thresholds)
@@ -151,23 +151,25 @@ class Problem:
         return mass - np.where(share > 0, thresholds, 0.0) * share
 
     def _leaps(self) -> Array:
-        """Probabilities from (regime, left after the decision) to (regime, tokens) at the next frame, ``(K M, K M)``."""
+        """Probabilities from (left after the decision, regime) to (tokens, regime) at the next frame, ``(M K, M K)``.
+
+        Tokens come first, so that sends lead back a few rows only and elimination has little to fill.
+        """
         k, _, m = self.shape
-        leaps = np.zeros((k, m, k, m))
+        leaps = np.zeros((m, k, m, k))
         rows = np.arange(m)
         for g in np.flatnonzero(self.joint.sum(axis=(0, 2))):
             for i in range(k):
                 for j in np.flatnonzero(self.joint[i, g]):
-                    leaps[i, rows, j, self.after[g]] += self.joint[i, g, j]
+                    leaps[rows, i, self.after[g], j] += self.joint[i, g, j]
         return leaps.reshape(k * m, k * m)
 
     def _chain(self, leaps: Array, share: Array) -> Array:
         """Transitions between decisions at one location that never changes; ``share`` ``(K, M)`` of frames that are sent."""
-        k, _, m = self.shape
-        flat = share.reshape(-1, 1)
+        k = self.shape[0]
+        flat, back = share.T.reshape(-1, 1), k * self.bucket.cost
         matrix = (1.0 - flat) * leaps
-        kept, cost = leaps.reshape(k, m, -1), self.bucket.cost
-        matrix.reshape(k, m, -1)[:, cost:] += share[:, cost:, None] * kept[:, :-cost]
+        matrix[back:] += flat[back:] * leaps[:-back]
         return matrix
 
     def evaluate(self, thresholds: Array) -> tuple[float, Array]:
@@ -179,7 +181,7 @@ class Problem:
         earn, time, mix = np.zeros(size), np.zeros(size), np.zeros((size, size))
         for i in range(count):
             chain = self._chain(leaps, share[:, i])
-            right = np.column_stack([mass[:, i].ravel(), np.ones(size), self.reset * chain])
+            right = np.column_stack([mass[:, i].T.ravel(), np.ones(size), self.reset * chain])
             solved = right if stay == 0.0 else chains.solve(unit - stay * chain, right)
             earn += solved[:, 0] / count
             time += solved[:, 1] / count
@@ -188,13 +190,14 @@ class Problem:
         values = np.empty(self.shape)
         for i in range(count):
             chain = self._chain(leaps, share[:, i])
-            right = (mass[:, i].ravel() - gain + self.reset * (chain @ mixture))[:, None]
-            values[:, i] = (right if stay == 0.0 else chains.solve(unit - stay * chain, right)).reshape(k, m)
+            right = (mass[:, i].T.ravel() - gain + self.reset * (chain @ mixture))[:, None]
+            values[:, i] = (right if stay == 0.0 else chains.solve(unit - stay * chain, right)).reshape(m, k).T
         return gain, values
 
     def stationary(self, thresholds: Array) -> Array:
         """Long-run shares of the states ``(K, 1, capacity + 1)`` under a policy, for one location."""
         if self.shape[1] != 1:
             raise ValueError(f"the problem has {self.shape[1]} locations, expected one")
+        k, _, m = self.shape
         share, _ = self.laws.tails(self.masked(thresholds))
-        return chains.stationary(self._chain(self._leaps(), share[:, 0])).reshape(self.shape)
+        return chains.stationary(self._chain(self._leaps(), share[:, 0])).reshape(m, k).T[:, None]

@@ -59,7 +59,7 @@ def points() -> Iterator[Point]:
     bucket = Bucket.of(fig["rate"], fig["depth"])
     for gap, row in fig["gaps"].items():
         for i, exponent in enumerate(fig["exponents"]):
-            leave = 10.0**exponent
+            leave = 10.0 ** float(exponent)
             arrivals = MarkovModulated((1, gap), (leave, leave / row["second"]))
             panel, axis = f"figure 8: gaps 1 and {gap}, r .1, b 4", "log10 of the probability that regime 1 ends"
             yield Point(2, panel, axis, exponent, Case(panel, replace(plain, arrivals=arrivals), bucket), _at(row, i))
