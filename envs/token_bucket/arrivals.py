@@ -38,7 +38,7 @@ class Periodic:
     regimes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if self.gap < 1:
+        if not _is_whole(self.gap):
             raise ValueError(f"gap is {self.gap}, expected a whole number of time units >= 1")
 
     @property
@@ -82,7 +82,7 @@ class Geometric:
     regimes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if self.least < 1:
+        if not _is_whole(self.least):
             raise ValueError(f"least is {self.least}, expected a whole number of time units >= 1")
         if not (np.isfinite(self.mean) and self.mean >= self.least):
             raise ValueError(f"mean is {self.mean}, expected at least the least gap {self.least}")
@@ -118,7 +118,7 @@ class MarkovModulated:
             raise ValueError(
                 f"gaps is {list(self.gaps)} and leave is {list(self.leave)}, expected two or more regimes with one entry each"
             )
-        if any(gap < 1 for gap in self.gaps):
+        if not all(map(_is_whole, self.gaps)):
             raise ValueError(f"gaps is {list(self.gaps)}, expected whole numbers of time units >= 1")
         for value in self.leave:
             _check_probability("leave", value)
@@ -213,6 +213,10 @@ def _time_shares(process: MarkovModulated) -> NDArray[np.float64]:
 def _is_stochastic(rows: tuple[tuple[float, ...], ...], count: int) -> bool:
     matrix = np.array(rows) if all(len(row) == count for row in rows) else np.zeros(0)
     return matrix.shape == (count, count) and bool((matrix >= 0).all() and np.allclose(matrix.sum(axis=1), 1.0))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 1
 
 
 def _check_probability(name: str, value: float) -> None:

@@ -101,6 +101,12 @@ def make_world(
     weak_loss: float | None = None,
 ) -> World:
     """The world of an environment's arguments. Raises ``ValueError`` for arguments out of range."""
+    for name, count in (("length", length), ("history", history), ("gap_history", gap_history)):
+        if not isinstance(count, int | np.integer) or isinstance(count, bool):
+            raise ValueError(f"{name} is {count!r}, expected a whole number")
+    for name, numbers in (("rates", rates), ("depths", depths), ("gaps", gaps), ("leave", leave)):
+        if numbers is not None and (isinstance(numbers, str) or not hasattr(numbers, "__iter__")):
+            raise ValueError(f"{name} is {numbers!r}, expected a list of numbers")
     generator = as_generator(
         scenario,
         weak_loss=weak_loss,

@@ -9,14 +9,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs._jit import kernel
-from envs.token_bucket.types import CAPACITY, COST, LOCATION, METRIC, N_FRAME, REFILL, REGIME, TOKENS
+from envs.token_bucket.types import CAPACITY, COST, LOCATION, METRIC, MOST_REGIME, N_FRAME, REFILL, REGIME, TOKENS
 
 N_FIXED = 4
 """Numbers before the metrics: level, can_send, rate, inverse depth."""
 N_LATENT = 2
 """Numbers of the latent slice: location, regime."""
-MOST_REGIMES = 255
-"""Upper end of the regime in the observation space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class Window:
         low[self.layout["metrics"]] = -1.0
         if self.latent:
             low[self.layout["latent"]] = -1.0
-            high[self.layout["latent"].stop - 1] = MOST_REGIMES
+            high[self.layout["latent"].stop - 1] = MOST_REGIME
         return spaces.Box(low, high, dtype=np.float32)
 
     @property

@@ -94,16 +94,18 @@ def _arrivals(
     if kind == "periodic":
         if gaps is not None and len(gaps) != 1:
             raise ValueError(f"gaps is {list(gaps)}, but arrivals are periodic, expected one gap")
-        return base if isinstance(base, Periodic) and gaps is None else Periodic(gaps[0] if gaps else 1)
+        return base if isinstance(base, Periodic) and gaps is None else Periodic(1 if gaps is None else gaps[0])
     if kind == "bernoulli":
-        if mean_gap is not None and mean_gap < 1:
+        if mean_gap is not None and not 1 <= mean_gap < float("inf"):
             raise ValueError(f"mean_gap is {mean_gap}, expected at least 1 time unit")
         known = base if isinstance(base, Bernoulli) else Bernoulli(0.5)
         return known if mean_gap is None else Bernoulli(1.0 / mean_gap)
     if kind == "geometric":
         return Geometric(2.0 if mean_gap is None else mean_gap)
     modulated = base if isinstance(base, MarkovModulated) else MarkovModulated()
-    return replace(modulated, gaps=gaps or modulated.gaps, leave=leave or modulated.leave)
+    return replace(
+        modulated, gaps=modulated.gaps if gaps is None else gaps, leave=modulated.leave if leave is None else leave
+    )
 
 
 def as_generator(
@@ -114,6 +116,7 @@ def as_generator(
     ``changes``: keywords of ``scenario``, for names alone. ``weak_loss``: of given traces (0 where None: losses are then
     minus the gain). Raises ``ValueError`` for bad input.
     """
+    _check_kind(source)
     given = {name: value for name, value in changes.items() if value is not None}
     if isinstance(source, str) and not source.endswith(".csv"):
         if weak_loss is not None:
@@ -130,3 +133,9 @@ def as_generator(
     from envs.token_bucket.trace_file import load_trace
 
     return TraceList([load_trace(source)], loss)
+
+
+def _check_kind(source: object) -> None:
+    if not isinstance(source, str | Path | Trace | Generator):
+        kind = type(source).__name__
+        raise ValueError(f"scenario is a {kind}, expected a name, a path, a Trace or a Generator")

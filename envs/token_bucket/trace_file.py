@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.strict_json import FilePath, write_text
-from envs.token_bucket.observation import MOST_REGIMES
 from envs.token_bucket.trace_times import exact_times, time_texts
-from envs.token_bucket.types import SendLevel, Trace
+from envs.token_bucket.types import MOST_REGIME, SendLevel, Trace
 
 _NUMBERS = b"0123456789.eE+- "
 _LEVEL = re.compile(r"(cost|metric|reward)_([1-9][0-9]{0,5})")
@@ -125,10 +124,10 @@ def parse_trace(raw: bytes, file: str) -> Trace:
         costs.append(cost)
     regime = location = None
     if "regime" in table.columns:
-        expected = f"a whole number in 0..{MOST_REGIMES}"
-        regime = table.checked(
-            "regime", lambda v: (v >= 0) & (v <= MOST_REGIMES) & (v == np.floor(v)), expected
-        ).astype(np.int64)
+        expected = f"a whole number in 0..{MOST_REGIME}"
+        regime = table.checked("regime", lambda v: (v >= 0) & (v <= MOST_REGIME) & (v == np.floor(v)), expected).astype(
+            np.int64
+        )
     if "location" in table.columns:
         location = table.checked("location", lambda v: (v >= 0) & (v <= 1), "a finite number in 0..1")
     further = tuple(SendLevel(costs[k], metrics[k], rewards[k]) for k in range(1, len(costs)))

@@ -13,6 +13,9 @@ METRIC, REWARD, GAP, LOCATION, REGIME, N_FRAME = range(6)
 # An endogenous state (N_ENDOGENOUS,), int64: what decisions change, and the bucket they change it in.
 TOKENS, REFILL, COST, CAPACITY, N_ENDOGENOUS = range(5)
 
+MOST_REGIME = 255
+"""Largest number of a regime: the upper end of the observation space."""
+
 # An exogenous state (N_FRAME + history - 1 + gap_history,): the frame, then earlier metrics, then earlier gaps, newest first.
 
 
@@ -47,8 +50,12 @@ class Trace:
             raise ValueError("the trace is empty, expected at least one frame")
         if len(self.gap) != n - 1:
             raise ValueError(f"gap has {len(self.gap)} entries, expected {n - 1} for {n} frames")
+        if self.gap.dtype.kind not in "iu":
+            raise ValueError(f"gap holds numbers of type {self.gap.dtype}, expected whole numbers of ticks (int64)")
         if n > 1 and self.gap.min() < 1:
             raise ValueError(f"gap has the entry {self.gap.min()}, expected whole numbers of ticks >= 1")
+        if self.ticks_per_unit < 1:
+            raise ValueError(f"ticks_per_unit is {self.ticks_per_unit}, expected a whole number >= 1")
         for name in ("reward", "regime", "location", "cost"):
             values = getattr(self, name)
             if values is not None and len(values) != n:
@@ -57,6 +64,11 @@ class Trace:
             values = getattr(self, name)
             if values is not None and not np.isfinite(values).all():
                 raise ValueError(f"{name} has an entry that is not finite")
+        for name, values, most in (("regime", self.regime, MOST_REGIME), ("location", self.location, 1)):
+            if values is not None and not (values.min() >= 0 and values.max() <= most):
+                wrong = values[~((values >= 0) & (values <= most))][0]
+                kind = "whole numbers" if name == "regime" else "numbers"
+                raise ValueError(f"{name} has the entry {wrong}, expected {kind} in 0..{most}")
 
     def __len__(self) -> int:
         return len(self.metric)
