@@ -25,6 +25,7 @@ from agents.run_folder import RunFolder
 from agents.scores import Scores
 from agents.training import make_agent, make_training_env
 from conf.benchmark_schema import STANDARD_SETS, BenchmarkConfig, BuildSetsConfig, FigureConfig
+from conf.cameras_schema import CamerasConfig
 from conf.schema import SCENARIOS, CheckConfig, DistPrivacyConfig, EvaluateConfig, RolloutConfig, TrainConfig
 from conf.solve_schema import GrowthConfig, SolveConfig
 from envs.distprivacy.files import check_fits, instance_from_dict, solution_from_dict
@@ -45,6 +46,7 @@ COMMANDS: dict[str, tuple[str, type, tuple[str, ...]]] = {
     "optimal.check": ("check", CheckConfig, ("instance", "solution")),
     "optimal.solve": ("solve", SolveConfig, ("instance", "out", "cache")),
     "optimal.growth": ("growth", GrowthConfig, ("out",)),
+    "optimal.token_bucket.cameras": ("cameras", CamerasConfig, ("out",)),
 }
 
 
