@@ -28,6 +28,7 @@ from conf.benchmark_schema import STANDARD_SETS, BenchmarkConfig, BuildSetsConfi
 from conf.cameras_schema import CamerasConfig
 from conf.schema import SCENARIOS, CheckConfig, DistPrivacyConfig, EvaluateConfig, RolloutConfig, TrainConfig
 from conf.solve_schema import GrowthConfig, SolveConfig
+from conf.token_bucket_schema import TokenBucketCurvesConfig, TokenBucketTableConfig
 from envs.distprivacy.files import check_fits, instance_from_dict, solution_from_dict
 from envs.distprivacy.networks import NETWORKS
 from envs.distprivacy.privacy import layer_limits, published_tables
@@ -47,6 +48,8 @@ COMMANDS: dict[str, tuple[str, type, tuple[str, ...]]] = {
     "optimal.solve": ("solve", SolveConfig, ("instance", "out", "cache")),
     "optimal.growth": ("growth", GrowthConfig, ("out",)),
     "optimal.token_bucket.cameras": ("cameras", CamerasConfig, ("out",)),
+    "optimal.token_bucket.curves": ("token_bucket_curves", TokenBucketCurvesConfig, ("out",)),
+    "optimal.token_bucket.table": ("token_bucket_table", TokenBucketTableConfig, ("out",)),
 }
 
 

@@ -47,11 +47,15 @@ def plot(rows: list[dict[str, Any]], scenario: int, path: Path) -> None:
                 axis.plot(x, y, "--", marker="" if ours == "bound" else "s", mfc="white", ms=4, lw=thin, color=colour)
         axis.set_title(panel, fontsize=10)
         axis.set_xlabel(own[0]["axis"], fontsize=9)
+        if len(x) < 6 and "depth" in own[0]["axis"]:
+            axis.set_xticks(x)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=8)
     for row_of_axes in axes:
         row_of_axes[0].set_ylabel("mean top-5 loss", fontsize=9)
-    handles = [Line2D([], [], color=colour, lw=2, label=name) for _, _, name, colour in PAIRS]
+    handles = [
+        Line2D([], [], color=colour, lw=2, ls="-" if ours else "--", label=name) for ours, _, name, colour in PAIRS
+    ]
     handles += [
         Line2D([], [], color="black", marker="o", ms=4, label="solid: ours, synthetic metrics"),
         Line2D([], [], color="black", ls="--", marker="s", mfc="white", ms=4, label="dashed: published, ImageNet"),
@@ -60,13 +64,14 @@ def plot(rows: list[dict[str, Any]], scenario: int, path: Path) -> None:
         1: "Scenario 1: correlated metrics, a frame every unit",
         2: "Scenario 2: two regimes of arrivals, independent metrics",
     }
-    figure.suptitle(title[scenario] + " (lower is better)", fontsize=12)
+    meaning = "r: tokens a time unit, b: depth of the bucket in tokens; dashed: read off the figures of Qiu et al."
+    figure.suptitle(f"{title[scenario]}; lower is better\n{meaning}", fontsize=11)
     if len(panels) < len(flat):
         flat[len(panels)].legend(handles=handles, loc="center", frameon=False, fontsize=9)
-        figure.tight_layout(rect=(0.0, 0.0, 1.0, 0.98))
+        figure.tight_layout(rect=(0.0, 0.0, 1.0, 0.99))
     else:
         figure.legend(handles=handles, loc="lower center", ncols=4, frameon=False, fontsize=9)
-        figure.tight_layout(rect=(0.0, 0.4 / figure.get_figheight(), 1.0, 0.98))
+        figure.tight_layout(rect=(0.0, 0.4 / figure.get_figheight(), 1.0, 0.99))
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)
     pyplot.close(figure)

@@ -61,7 +61,7 @@ def points() -> Iterator[Point]:
         for i, exponent in enumerate(fig["exponents"]):
             leave = 10.0 ** float(exponent)
             arrivals = MarkovModulated((1, gap), (leave, leave / row["second"]))
-            panel, axis = f"figure 8: gaps 1 and {gap}, r .1, b 4", "log10 of the probability that regime 1 ends"
+            panel, axis = f"figure 8: gaps 1 and {gap}, r .1, b 4", "log10(probability that the fast regime ends)"
             yield Point(2, panel, axis, exponent, Case(panel, replace(plain, arrivals=arrivals), bucket), _at(row, i))
     fig = known["depth_2"]
     for rate, row in fig["rates"].items():

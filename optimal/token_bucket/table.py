@@ -186,7 +186,7 @@ def markdown(cells: list[Cell]) -> Iterator[str]:
 
 
 def _text(cell: Cell, opened: str, closed: str) -> str:
-    error = "" if not cell.error else f"({round(1e5 * cell.error)})"
+    error = "" if cell.error is None or cell.error < 1e-9 else f"({round(1e5 * cell.error)})"
     before = "" if cell.before is None else f"{opened}{cell.before:.5f}{closed}".replace("0.", ".")
     return f"{cell.loss:.5f}".lstrip("0") + error + before + ("" if cell.within is not False else " !")
 
