@@ -134,7 +134,7 @@ class LocalReset:
         changes[:1] = True
         candidates = rng.random(count)
         starts = np.flatnonzero(changes)
-        location = np.repeat(candidates[starts], np.diff(starts, append=count))
+        location = np.repeat(candidates[starts], np.append(starts[1:], count) - starts)
         share = location + self.spread * rng.random(count)
         share -= share >= 1.0  # as % 1.0, which takes longer than all the rest
         return share, location
