@@ -44,7 +44,7 @@ class GapLaw:
         if isinstance(arrivals, MarkovModulated):
             joint = _renewal(arrivals)
             marginal = _stationary(joint.sum(axis=1)) @ joint.sum(axis=2)
-            return cls(joint, arrivals.time_shares, float(marginal @ np.arange(1, len(marginal) + 1)))
+            return cls(joint, arrivals.time_shares.copy(), float(marginal @ np.arange(1, len(marginal) + 1)))
         raise ValueError(f"arrivals is a {type(arrivals).__name__}, expected a process of envs.token_bucket.arrivals")
 
     @classmethod
