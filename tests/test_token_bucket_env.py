@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def test_an_episode_by_hand() -> None:
                          include_latent=True)  # fmt: skip
     observation, info = env.reset(seed=0)
     assert (info["tokens_int"], info["refill"], info["cost"], info["capacity"]) == (4, 1, 4, 4)
+    assert (info["gap"], info["regime"], info["location"], info["loss"]) == (0, -1, -1, 0), "nothing is decided yet"
     # level, can_send, rate, 1 / depth, metrics newest first, gaps, location, regime, mask
     by_hand = [1, 1, 0.25, 1, 0.5, 0, 0, 0, 0, 0.2, 0, 1, 1]
     assert observation.tolist() == np.array(by_hand, np.float32).tolist()
@@ -208,6 +210,19 @@ def test_seeds_decide_and_decisions_do_not_change_the_trace() -> None:
         assert [one[4][name] for one in kept[1:]] == [one[4][name] for one in sent[1:]]
     assert same(kept, play(TokenBucketEnv("bursts", length=60, start="random"), [0] * 60, seed=5))
     assert not np.array_equal(frames, play(env, [], seed=6) and env.trace.frames())
+
+
+def test_a_finer_clock_changes_nothing() -> None:
+    """Three ticks a time unit in place of one: the same observations, rewards and sends."""
+    trace = scenario("s3").draw(np.random.default_rng(2), 80)
+    fine = replace(trace, gap=3 * trace.gap, ticks_per_unit=3)
+    actions = np.random.default_rng(0).integers(0, 2, 79)
+    for rate, depth in ((0.1, 4), ("1/3", 2.5)):
+        coarse, other = (play(TokenBucketEnv(one, rate=rate, depth=depth), actions) for one in (trace, fine))
+        assert len(coarse) == len(other) == 80
+        for mine, yours in zip(coarse[1:], other[1:], strict=True):
+            np.testing.assert_allclose(mine[0], yours[0], rtol=1e-6)
+            assert same(mine[1:4], yours[1:4]) and mine[4]["sent"] == yours[4]["sent"]
 
 
 def test_starts_and_drawn_buckets_come_in_their_shares() -> None:

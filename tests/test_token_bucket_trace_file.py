@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.token_bucket.generator import TraceList
@@ -182,6 +182,22 @@ def test_wrong_files_are_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse(text)
     assert str(caught.value).startswith(sentence) and "\n" not in str(caught.value)
+
+
+HEADS = ("time,metric", "time,metric,reward,regime,location", "# x\ntime,cost_1,metric_1,cost_2,metric_2", "time", "")
+SOUP = st.text('0123456789.-+eE/,\n #"a\r\u0663', max_size=60)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(HEADS), SOUP, st.lists(st.lists(st.integers(-2, 9), max_size=6), max_size=4))
+def test_any_text_loads_or_is_refused_in_one_sentence(head: str, soup: str, rows: list[list[int]]) -> None:
+    for body in (soup, "\n".join(",".join(map(str, row)) for row in rows) + soup[:3]):
+        try:
+            trace = parse(f"{head}\n{body}")
+        except ValueError as error:
+            assert re.match(r"my\.csv[:,] ", str(error)) and "\n" not in str(error), str(error)
+        else:
+            assert equal(parse(render_trace(trace)), trace) and len(trace) >= 2
 
 
 def test_wrong_paths_are_one_sentence(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def begin(endogenous, row, frames, window, totals, observation, mask, ints, floa
     _report_state(endogenous, ints)
     ints[4], ints[5], ints[6], ints[7] = 0, -1, 0, 0
     floats[:] = 0.0
+    floats[2] = -1.0
 
 
 @kernel

@@ -38,7 +38,7 @@ class Bucket:
         if r <= 0:
             raise ValueError(f"rate is {rate}, expected more than 0 tokens a time unit")
         if r > 1:
-            raise ValueError(f"rate is {rate}, expected at most 1 token a time unit: frames are a unit apart or more")
+            raise ValueError(f"rate is {rate}, expected at most 1 token a time unit")
         if b < 1:
             raise ValueError(f"depth is {depth}, expected at least 1: a send takes a whole token")
         if ticks_per_unit < 1:
