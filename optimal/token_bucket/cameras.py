@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.token_bucket.bucket import Bucket, exact
+from envs.token_bucket.bucket import Bucket, Number, exact
 from envs.token_bucket.cameras import Outcome, as_one_device, draw_metrics, simulate
 from envs.token_bucket.metrics import IidMetrics, distribution
 
@@ -69,7 +69,7 @@ def published(scheme: str, cameras: int, rate: float, depth: float, name: str) -
 
 
 @lru_cache(maxsize=4096)
-def solved(rate: Fraction, depth: Fraction, name: str) -> IidMdp:
+def solved(rate: Number, depth: Number, name: str) -> IidMdp:
     """The best policy for independent frames of a distribution, one a tick, and its exact gain."""
     from optimal.token_bucket.gaps import GapLaw
     from optimal.token_bucket.iid_mdp import iid_mdp

@@ -63,7 +63,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         axis.set(title=f"depth {depth:g} token{'s' * (depth != 1)} a camera", xlabel="cameras behind the switch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
-    axes[0][0].set_ylabel("mean loss of a frame")
+    axes[0][0].set_ylabel("mean loss of a frame (top-5 error)")
     if any(row.published is not None for row in rows):
         axes[0][0].plot([], [], ":x", color="black", linewidth=1, label="published (read off, ±.0003)")
     handles, labels = axes[0][0].get_legend_handles_labels()
