@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from agents import masking
 from agents.buffers import NStepBuffer
+from agents.counterfactual import EXOGENOUS, CounterfactualReplayBuffer
 
 _BLOCK = 8  # most batches that are sampled at a time
 _COUNTERS = (
@@ -47,6 +48,9 @@ class MaskableDQN(DQN):
       (``learning_starts``) is uniform over the allowed actions in all of them.
     - ``n_steps``: most rewards in the return of one transition, see ``NStepBuffer``.
     - ``cut_at_exploration``: returns end before the first exploratory action after their own.
+    - ``centred``: with ``CounterfactualReplayBuffer``, Q-values and targets are compared less their means over each group.
+      The states of a group see the same exogenous step, which no decision changes, so what they share is no concern of any
+      decision: left out, it takes the common noise and the long horizon with it, and ``gamma`` may be 1 in a task without end.
 
     With N environments, ``train_freq=1, gradient_steps=k`` makes k updates a vector step, that is k / N a transition.
 
@@ -71,6 +75,7 @@ class MaskableDQN(DQN):
         exploration_spread: bool = False,
         n_steps: int = 1,
         cut_at_exploration: bool = True,
+        centred: bool = False,
         _init_setup_model: bool = True,
         **sb3: Any,
     ) -> None:
@@ -82,6 +87,7 @@ class MaskableDQN(DQN):
         self.exploration_spread = exploration_spread
         self.n_steps = n_steps
         self.cut_at_exploration = cut_at_exploration
+        self.centred = centred
         if _init_setup_model:
             self._setup_model()
 
@@ -93,7 +99,12 @@ class MaskableDQN(DQN):
         if issubclass(self.replay_buffer_class, NStepBuffer):
             own = {"n_steps": self.n_steps, "gamma": self.gamma, "cut_at_exploration": self.cut_at_exploration}
             self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, **own}
-        elif self.n_steps != 1:
+        elif issubclass(self.replay_buffer_class, CounterfactualReplayBuffer):
+            self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "gamma": self.gamma}
+        if self.centred and not issubclass(self.replay_buffer_class, CounterfactualReplayBuffer):
+            name = self.replay_buffer_class.__name__
+            raise ValueError(f"centred is True with replay_buffer_class {name}, expected CounterfactualReplayBuffer")
+        if self.n_steps != 1 and not issubclass(self.replay_buffer_class, NStepBuffer):
             name = self.replay_buffer_class.__name__
             raise ValueError(f"n_steps is {self.n_steps} with replay_buffer_class {name}, expected 1 or NStepBuffer")
         self._explored = np.zeros(self.n_envs, np.bool_)  # which of the latest actions were random
@@ -113,7 +124,7 @@ class MaskableDQN(DQN):
     def _seed_generators(self, seed: int | None) -> None:
         exploration, replay = np.random.SeedSequence(seed).spawn(2)
         self._rng = np.random.default_rng(exploration)
-        if isinstance(self.replay_buffer, NStepBuffer):
+        if isinstance(self.replay_buffer, NStepBuffer | CounterfactualReplayBuffer):
             self.replay_buffer.seed(replay)
 
     # --- acting ------------------------------------------------------------------------------------------------------
@@ -180,6 +191,12 @@ class MaskableDQN(DQN):
         dones: NDArray[Any],
         infos: list[dict[str, Any]],
     ) -> None:
+        if isinstance(replay_buffer, CounterfactualReplayBuffer):
+            # where an episode has ended, the environment has begun the next one already
+            values = cast(Any, self.env).get_attr(EXOGENOUS)
+            replay_buffer.record(values[0] if np.ndim(values[0]) == 2 else np.stack(values), dones)
+            self._last_obs = new_obs
+            return
         if not isinstance(replay_buffer, NStepBuffer):
             super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
             return
@@ -212,13 +229,15 @@ class MaskableDQN(DQN):
             count = min(_BLOCK, gradient_steps - first)
             data = self.replay_buffer.sample(batch_size * count, env=self._vec_normalize_env)
             with th.no_grad():
-                next_q = self.q_net_target(data.next_observations)
+                next_q = self._values(self.q_net_target, data.next_observations)
                 discounts = (1 - data.dones) * (self.gamma if data.discounts is None else data.discounts)
             columns = (data.observations, data.actions.long(), data.rewards, discounts, data.next_observations, next_q)
-            for batch in zip(*(column.split(batch_size) for column in columns), strict=True):
+            for batch in zip(*(th.split(column, batch_size) for column in columns), strict=True):
                 observations, actions, rewards, discount, next_observations, next_values = batch
                 target = rewards + discount * self._bootstrap(next_observations, next_values)
-                q = self.q_net(observations).gather(1, actions)
+                q = self._values(self.q_net, observations).gather(1, actions)
+                if self.centred:
+                    q, target = self._centre(q), self._centre(target)
                 loss = F.smooth_l1_loss(q, target)
                 for parameter in parameters:
                     parameter.grad = None
@@ -233,13 +252,24 @@ class MaskableDQN(DQN):
         self.logger.record("train/q_mean", q.mean().item())  # of the last update
         self.logger.record("train/target_mean", target.mean().item())
 
+    def _values(self, net: Any, obs: th.Tensor) -> th.Tensor:
+        """Q-values ``(B, n_actions)``; a network with ``takes_groups`` sees the rows of a group together, ``(G, K, F)``."""
+        if isinstance(self.replay_buffer, CounterfactualReplayBuffer) and getattr(net, "takes_groups", False):
+            return cast(th.Tensor, net(obs.view(-1, self.replay_buffer.group, obs.shape[1]))).flatten(0, 1)
+        return cast(th.Tensor, net(obs))
+
+    def _centre(self, values: th.Tensor) -> th.Tensor:
+        """``values`` ``(B, 1)`` less their means over the groups of the counterfactual buffer."""
+        grouped = values.view(-1, cast(CounterfactualReplayBuffer, self.replay_buffer).group)
+        return (grouped - grouped.mean(dim=1, keepdim=True)).view(-1, 1)
+
     @th.no_grad()
     def _bootstrap(self, obs: th.Tensor, values: th.Tensor) -> th.Tensor:
         """Value ``(B, 1)`` of the best allowed action; ``values`` ``(B, n_actions)``: the target network's."""
         mask = self._mask_of(obs)
         if not self.double_q:
             return masking.masked_max(values, mask)[:, None]
-        return values.gather(1, masking.masked_argmax(self.q_net(obs), mask)[:, None])
+        return values.gather(1, masking.masked_argmax(self._values(self.q_net, obs), mask)[:, None])
 
     # --- exact continuation ------------------------------------------------------------------------------------------
     def _excluded_save_params(self) -> list[str]:
