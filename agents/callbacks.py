@@ -16,10 +16,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.checkpoint import save_checkpoint
 from agents.curves import Curves
 from agents.dqn import MaskableDQN
-from agents.evaluation import InstanceSet, Outcome, evaluate
-from agents.learned import policy_of
-from agents.optimality import gap_summary
 from agents.run_folder import RunFolder
+from agents.worlds import Judge, Score
 from conf.schema import TrainConfig
 from envs.atomic import atomic_path
 
@@ -29,7 +27,7 @@ NAN = float("nan")
 class Supervisor(BaseCallback):
     """Evaluates, logs and saves at the start of rollouts, where a run can be continued exactly.
 
-    ``held_out``: instances of the periodic evaluation. ``greedy_latency_s``: the greedy heuristic's mean on them.
+    ``judge``: what counts in this environment.
     """
 
     def __init__(
@@ -37,18 +35,17 @@ class Supervisor(BaseCallback):
         config: TrainConfig,
         folder: RunFolder,
         curves: Curves,
-        held_out: InstanceSet | None,
-        greedy_latency_s: float,
+        judge: Judge,
     ) -> None:
         super().__init__()
         self._config, self._folder, self._curves = config, folder, curves
-        self._held_out, self._greedy = held_out, greedy_latency_s
+        self._judge = judge
         self._next_evaluation = config.evaluate_every
         self._next_checkpoint = config.checkpoint_every
         self._episodes = 0
-        self._latest: deque[tuple[float, float, float, float]] = deque(maxlen=200)  # the same, for the progress bar
-        self._window: list[tuple[float, float, float, float]] = []  # return, latency, rejected, invalid
-        self._best: tuple[float, float] = (np.inf, np.inf)  # rejections, latency
+        self._latest: deque[tuple[float, ...]] = deque(maxlen=200)  # for the progress bar
+        self._window: list[tuple[float, ...]] = []  # episodes since the last row
+        self._best: Score = (np.inf,)
         self._clock = 0.0  # seconds of earlier sittings
         self._started = time.perf_counter()
         self._steps_before = 0
@@ -85,10 +82,8 @@ class Supervisor(BaseCallback):
         dones = self.locals["dones"]
         if dones.any():
             for i in np.flatnonzero(dones):
-                info = self.locals["infos"][i]
                 self._episodes += 1
-                latency = NAN if info["rejected"] else float(info["latency_s"])
-                episode = (float(info["episode"]["r"]), latency, float(info["rejected"]), float(info["invalid_action"]))
+                episode = self._judge.episode(self.locals["infos"][i])
                 self._window.append(episode)
                 self._latest.append(episode)
         return True
@@ -113,37 +108,21 @@ class Supervisor(BaseCallback):
     def _evaluate(self, step: int) -> None:
         started = time.perf_counter()
         model = cast(MaskableDQN, self.model)
-        outcome: Outcome | None = None
-        if self._held_out is not None:
-            outcome = evaluate(policy_of(model, self._config), self._held_out)
-            score = (float(outcome.rejected), outcome.mean_latency_s)
-            if score < self._best or not self._folder.best_model.exists():
-                self._best = min(score, self._best)
-                save_model(model, self._folder)
-        self._curves.add(self._row(step, outcome), self._timing(step, time.perf_counter() - started))
+        columns, score = self._judge.of_policy(model)
+        if score < self._best or not self._folder.best_model.exists():
+            self._best = min(score, self._best)
+            save_model(model, self._folder)
+        self._curves.add(self._row(step, columns), self._timing(step, time.perf_counter() - started))
         self._window.clear()
 
-    def _row(self, step: int, outcome: Outcome | None) -> dict[str, float]:
-        window = np.array(self._window) if self._window else np.full((1, 4), NAN)
-        served = window[np.isfinite(window[:, 1]), 1]
+    def _row(self, step: int, of_policy: dict[str, float]) -> dict[str, float]:
         logged = self.logger.name_to_value
-        latency = outcome.mean_latency_s if outcome else NAN
-        proven = gap_summary(outcome.gap, outcome.solved) if outcome and np.isfinite(outcome.gap).any() else None
         return {
             "step": step,
-            "return": float(window[:, 0].mean()),
-            "latency_ms": 1e3 * float(served.mean()) if len(served) else NAN,
-            "rejection_rate": float(window[:, 2].mean()),
-            "invalid_rate": float(window[:, 3].mean()),
+            **self._judge.of_training(self._window),
             "episodes": self._episodes,
-            "eval_latency_ms": 1e3 * latency,
-            "eval_vs_greedy": latency / self._greedy - 1.0,
-            "eval_gap": NAN if proven is None else proven["gap_mean"],
-            "eval_gap_p95": NAN if proven is None else proven["gap_p95"],
-            "eval_optimal_share": NAN if proven is None else proven["optimal_share"],
-            "eval_rejection_rate": outcome.rejection_rate if outcome else NAN,
-            "eval_violations": float(outcome.violations.sum()) if outcome else NAN,
-            "best_latency_ms": 1e3 * self._best[1],
+            **of_policy,
+            **self._judge.of_best(self._best),
             "exploration": float(cast(MaskableDQN, self.model).exploration_rate),
             "learning_rate": float(logged.get("train/learning_rate", NAN)),
             "loss": float(logged.get("train/loss", NAN)),
@@ -158,12 +137,9 @@ class Supervisor(BaseCallback):
         speed = (step - self._steps_before) / sitting
         return {"step": step, "seconds": self._seconds(), "steps_per_s": speed, "evaluation_s": evaluation}
 
-    def recent(self) -> dict[str, float]:
-        """Mean return, latency in milliseconds and rejection rate of the latest 200 episodes, for the progress bar."""
-        window = np.array(self._latest) if self._latest else np.full((1, 4), NAN)
-        served = window[np.isfinite(window[:, 1]), 1]
-        latency = 1e3 * float(served.mean()) if len(served) else NAN
-        return {"return": float(window[:, 0].mean()), "latency_ms": latency, "rejected": float(window[:, 2].mean())}
+    def status(self) -> str:
+        """The latest 200 episodes in a few words, for the progress bar."""
+        return self._judge.status(list(self._latest))
 
 
 def save_model(model: MaskableDQN, folder: RunFolder, name: str = "best_model.zip") -> None:
@@ -173,9 +149,9 @@ def save_model(model: MaskableDQN, folder: RunFolder, name: str = "best_model.zi
 
 
 class ProgressBar(BaseCallback):
-    """A rich progress bar on standard error: steps, return, latency, rejections, steps per second, time left."""
+    """A rich progress bar on standard error: steps, how the latest episodes went, steps per second, time left."""
 
-    def __init__(self, total: int, recent: Callable[[], dict[str, float]]) -> None:
+    def __init__(self, total: int, recent: Callable[[], str]) -> None:
         super().__init__()
         self._total, self._recent = total, recent
         self._bar = Progress(
@@ -202,12 +178,8 @@ class ProgressBar(BaseCallback):
         now = time.perf_counter()
         if now - self._shown > 0.5:
             self._shown = now
-            recent = self._recent()
             speed = (self.num_timesteps - self._first) / max(now - self._started, 1e-9)
-            status = (
-                f"return {recent['return']:.2f}  latency {recent['latency_ms']:.3f} ms  "
-                f"rejected {100 * recent['rejected']:.0f} %  {speed:,.0f} steps/s"
-            )
+            status = f"{self._recent()}  {speed:,.0f} steps/s"
             self._bar.update(self._task, completed=self.num_timesteps, status=status)
         return True
 

@@ -7,26 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from envs.atomic import write_text_atomic
 
-COLUMNS: dict[str, str] = {
-    "step": "environment steps so far, over all environments",
-    "return": "mean return of the episodes since the last row, in reward units",
-    "latency_ms": "their mean latency over served requests, milliseconds (with exploration)",
-    "rejection_rate": "share of these episodes that ended in a rejection",
-    "invalid_rate": "share of these episodes that ended in an action that the mask forbids",
-    "episodes": "episodes so far",
-    "eval_latency_ms": "mean latency of the greedy policy on held-out instances, over served requests, milliseconds",
-    "eval_vs_greedy": "that over the greedy heuristic's on the same instances, minus 1",
-    "eval_gap": "mean excess of the greedy policy's latency over a proven lower bound, relative; empty where none is known",
-    "eval_gap_p95": "95th percentile of that excess over the held-out instances",
-    "eval_optimal_share": "share of the instances with a bound that the greedy policy solved to optimality",
-    "eval_rejection_rate": "share of the held-out requests that the greedy policy rejected",
-    "eval_violations": "violated constraints of the greedy policy's placements, by replay",
-    "best_latency_ms": "lowest eval_latency_ms so far among the evaluations with the fewest rejections",
+LEARNING_COLUMNS: dict[str, str] = {
     "exploration": "epsilon of the most exploratory environment",
     "learning_rate": "step size of Adam",
     "loss": "Huber loss of the latest updates",
@@ -35,15 +22,15 @@ COLUMNS: dict[str, str] = {
     "grad_norm": "norm of the gradient before clipping",
     "updates": "updates so far",
 }
-"""Column -> meaning; the TensorBoard tags are ``offramp/<column>``."""
+"""Columns about learning, whatever the environment; the others are its judge's."""
 TIMING_COLUMNS = ("step", "seconds", "steps_per_s", "evaluation_s")
 
 
 class Curves:
     """Rows of both files, kept in memory and rewritten atomically, so that a killed run never leaves half a line."""
 
-    def __init__(self, folder: Path, tensorboard: bool) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, columns: Sequence[str], tensorboard: bool) -> None:
+        self._folder, self._columns = folder, tuple(columns)
         self._rows: list[dict[str, float]] = []
         self._timing: list[dict[str, float]] = []
         self._tensorboard = tensorboard
@@ -73,7 +60,7 @@ class Curves:
 
     def write(self) -> None:
         """Write both files from the rows in memory."""
-        write_text_atomic(self._folder / "metrics.csv", _as_csv(tuple(COLUMNS), self._rows))
+        write_text_atomic(self._folder / "metrics.csv", _as_csv(self._columns, self._rows))
         write_text_atomic(self._folder / "timing.csv", _as_csv(TIMING_COLUMNS, self._timing))
 
     def state(self) -> dict[str, Any]:

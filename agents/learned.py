@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -55,13 +54,6 @@ class LearnedPolicy:
             q = self._q_net(tensor)
             mask = split_mask(tensor, q.shape[1])[1] if self._masked else None
             return cast(NDArray[np.float32], masked_values(q, mask).cpu().numpy())
-
-
-def env_arguments(config: DistPrivacyConfig) -> dict[str, Any]:
-    """Keyword arguments of the environment classes from a config."""
-    arguments = asdict(config)
-    arguments.pop("id")
-    return arguments
 
 
 def env_options(config: DistPrivacyConfig) -> Options:

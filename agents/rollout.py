@@ -15,8 +15,9 @@ def run(config: RolloutConfig) -> dict[str, Any]:
 
     import envs
     from agents.baselines import baseline
+    from agents.env_arguments import env_arguments
     from agents.episode_gif import record_episode, save_frames, save_gif
-    from agents.learned import env_arguments, load
+    from agents.learned import load
     from agents.run_folder import RunFolder
 
     assert envs.ENVIRONMENTS

@@ -8,7 +8,7 @@ from typing import ClassVar
 from hydra.core.config_store import ConfigStore
 
 from conf.fields import key, rule, shown
-from conf.schema import BASELINES, FORMATS, MOST_SEED, SCENARIOS, TrainConfig
+from conf.schema import ALL_BASELINES, BASELINES, FORMATS, MOST_SEED, SCENARIOS, TrainConfig, without_choices
 
 STANDARD_SETS = (
     "lenet-random-0.8",
@@ -83,7 +83,7 @@ class BenchmarkConfig(TrainConfig):
     seed: int = key(0, "seed of sampled placements, the random baseline and the bootstrap", least=0, most=MOST_SEED)
     final_instances: int = key(200, "held-out instances of env", least=1)
     baselines: list[str] = field(
-        default_factory=lambda: list(BASELINES), metadata=rule("policies that need no training", choices=BASELINES)
+        default_factory=lambda: list(BASELINES), metadata=rule("policies that need no training", choices=ALL_BASELINES)
     )
 
     def check(self) -> None:
@@ -222,5 +222,5 @@ class FigureConfig(BenchmarkConfig):
 
 _store = ConfigStore.instance()
 _store.store(name="build_sets_schema", node=BuildSetsConfig, provider="offramp")
-_store.store(name="benchmark_schema", node=BenchmarkConfig, provider="offramp")
-_store.store(name="figure_schema", node=FigureConfig, provider="offramp")
+_store.store(name="benchmark_schema", node=without_choices(BenchmarkConfig), provider="offramp")
+_store.store(name="figure_schema", node=without_choices(FigureConfig), provider="offramp")

@@ -7,10 +7,10 @@ Hydra's ConfigStore, those of commands as ``train_schema``, those of groups unde
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from conf.fields import key, rule
 
@@ -19,6 +19,14 @@ SCENARIOS = ("lenet-10", "lenet-random", "lenet-20", "lenet-70", "cifar-70", "vg
 """Names that envs.distprivacy.scenarios knows; repeated here because that module compiles kernels on import."""
 BASELINES = ("random", "greedy", "packing", "subset", "foresight", "lookahead", "local-search", "per-layer")
 """Names that agents.baselines knows; repeated for the same reason."""
+TOKEN_SCENARIOS = ("iid", "s1", "s1-slow", "s2", "s3", "bernoulli", "bursts")
+"""Names that envs.token_bucket.scenarios knows; repeated for the same reason."""
+TOKEN_BASELINES = (
+    "belief", "regime-mdp", "iid-mdp", "published-mdp", "fixed", "greedy", "random", "never", "clairvoyant",
+)  # fmt: skip
+"""Names that agents.token_bucket.baselines knows; repeated for the same reason."""
+ALL_BASELINES = tuple(dict.fromkeys(BASELINES + TOKEN_BASELINES))
+"""Names of either environment; which of them fit is checked together with the environment."""
 MOST_SEED = 2**31 - 1
 """Largest seed: numpy, torch and Gymnasium all take it, and so do the seeds counted up from it by SB3."""
 
@@ -69,6 +77,67 @@ class DistPrivacyConfig(EnvConfig):
 
 
 @dataclass
+class TokenBucketConfig(EnvConfig):
+    """Token-bucket offloading; the arguments of ``TokenBucketEnv``."""
+
+    id: str = key("offramp/TokenBucket-v0", "Gymnasium id of the environment")
+    scenario: str = key(
+        "s1",
+        f"metrics and arrivals: {', '.join(TOKEN_SCENARIOS)}, or a trace file (.csv)",
+        path=True,
+        kind="a name or a path",
+    )
+    rate: float = key(0.1, "what the bucket gains", unit="tokens a time unit", above=0, most=1)
+    depth: float = key(4.0, "what the bucket holds", unit="tokens", least=1)
+    rates: list[float] = field(
+        default_factory=list,
+        metadata=rule("rates of which every training episode draws one; none: rate", above=0, most=1),
+    )
+    depths: list[float] = field(
+        default_factory=list,
+        metadata=rule("depths of which every training episode draws one; none: depth", least=1),
+    )
+    length: int = key(1_000, "decisions of a training episode", least=1)
+    evaluation_length: int = key(10_000, "decisions of a held-out stream", least=1)
+    start: str = key("full", "tokens at the start of a training episode", choices=("full", "random"))
+    reward: str = key("expected", "what a send earns in training", choices=("expected", "realised"))
+    latency_price: float = key(0.0, "loss that a second until the answer counts as, in training", least=0)
+    history: int = key(8, "observed metrics, the current one among them", least=1)
+    gap_history: int = key(4, "observed gaps between frames", least=0)
+    metric_scale: float = key(1.0, "metric that the observation shows as 1", above=0)
+    gap_scale: float = key(8.0, "gap that the observation shows as 1, longer ones too", unit="time units", above=0)
+    include_latent: bool = key(False, "the observation shows the hidden location and regime, for studies")
+    distribution: str = key("standard", "distribution of the metric", choices=("standard", "strong-pair", "beta"))
+    spread: float | None = key(None, "width of the band of correlated metrics; null: the scenario's", least=0, most=1)
+    reset: float | None = key(
+        None, "probability, each frame, that the band is drawn anew; null: the scenario's", least=0, most=1
+    )
+    arrivals: str | None = key(
+        None,
+        "kind of arrivals in place of the scenario's",
+        choices=("periodic", "bernoulli", "geometric", "markov"),
+    )
+    gaps: list[int] = field(
+        default_factory=list,
+        metadata=rule("gap of periodic arrivals, or those of the regimes; none: the scenario's", least=1),
+    )
+    leave: list[float] = field(
+        default_factory=list,
+        metadata=rule("probabilities, each time unit, that the regimes end; none: the scenario's", above=0, most=1),
+    )
+    mean_gap: float | None = key(
+        None, "mean gap of Bernoulli and geometric arrivals; null: 2", unit="time units", least=1
+    )
+    weak_loss: float | None = key(None, "mean loss without a send, for a trace file; null: 0")
+
+    def check(self) -> None:
+        """Raise ValueError for a scenario that is neither a name nor a file name."""
+        if self.scenario not in TOKEN_SCENARIOS and not self.scenario.endswith(".csv"):
+            expected = f"one of {', '.join(TOKEN_SCENARIOS)}, or the path of a .csv file"
+            raise ValueError(f"env.scenario is {self.scenario}, expected {expected}")
+
+
+@dataclass
 class AgentConfig:
     """What every agent has."""
 
@@ -88,7 +157,9 @@ class DqnConfig(AgentConfig):
     name: str = key("dqn", "name of the agent, part of the name of the run folder")
     algorithm: str = key("dqn", "how it learns", choices=("dqn",))
     policy: str = key(
-        "device", "one network shared by all devices (any number of them), or a flat MLP", choices=("device", "mlp")
+        "device",
+        "one network shared by all devices (any number of them), a flat MLP, or one that values token levels",
+        choices=("device", "mlp", "token"),
     )
     hidden: int = key(32, "width of the hidden layers", unit="units", least=1)
     layers: int = key(2, "number of hidden layers", least=1)
@@ -115,6 +186,29 @@ class DqnConfig(AgentConfig):
     )
     max_grad_norm: float = key(10.0, "gradients are scaled down to this norm", above=0)
     masked: bool = key(True, "invalid actions are left out of acting, exploring and the target's maximum")
+    replay: str = key(
+        "recorded",
+        "what is learned from: recorded decisions, or every decision that a recorded frame allows (token bucket)",
+        choices=("recorded", "counterfactual"),
+    )
+    group: int = key(
+        8, "token levels that each recorded frame is asked about in a batch; counterfactual replay", least=2
+    )
+    centred: bool = key(False, "counterfactual replay: values and targets less their mean over the levels of a frame")
+
+    def check(self) -> None:
+        """Raise ValueError for settings of the two kinds of replay that do not fit together."""
+        super().check()
+        if self.replay == "recorded":
+            if self.centred:
+                raise ValueError("agent.centred is true and agent.replay is recorded, expected counterfactual")
+            return
+        if self.n_steps != 1:
+            raise ValueError(f"agent.n_steps is {self.n_steps} and agent.replay is counterfactual, expected 1")
+        if self.batch_size % self.group:
+            raise ValueError(
+                f"agent.batch_size is {self.batch_size}, expected a multiple of agent.group, which is {self.group}"
+            )
 
 
 @dataclass
@@ -151,7 +245,7 @@ class TrainConfig:
     final_instances: int = key(1_000, "held-out instances of the evaluation after training", least=1)
     baselines: list[str] = field(
         default_factory=lambda: ["subset", "greedy", "per-layer", "random"],
-        metadata=rule("policies to compare with after training", choices=BASELINES),
+        metadata=rule("policies to compare with after training", choices=ALL_BASELINES),
     )
     run_root: str = key("runs", "folder that the run folder is made in", path=True, section="Output")
     name: str | None = key(None, "name of the run folder; null: environment, agent, time, seed")
@@ -167,6 +261,15 @@ class TrainConfig:
         """Raise ValueError for a name that is no name of a folder."""
         if self.name is not None and ("/" in self.name or self.name.startswith(".")):
             raise ValueError(f"name is {self.name}, expected a name without / that does not begin with a point")
+        check_baselines(self.baselines, self.env)
+
+
+def check_baselines(names: list[str], env: EnvConfig) -> None:
+    """Raise ValueError for a policy that does not know the environment."""
+    known = TOKEN_BASELINES if isinstance(env, TokenBucketConfig) else BASELINES
+    for name in names:
+        if name not in known:
+            raise ValueError(f"baselines has the entry {name}, expected out of {', '.join(known)} for {env.id}")
 
 
 @dataclass
@@ -276,7 +379,22 @@ class CheckConfig:
     format: str = key("text", "a table, or one JSON object", choices=FORMATS, section="Output")
 
 
-ENVIRONMENTS: dict[str, type[EnvConfig]] = {"offramp/DistPrivacy-v0": DistPrivacyConfig}
+def without_choices(schema: type) -> Any:
+    """The structured config of ``schema`` whose environment and agent are still to be chosen by their config groups.
+
+    Values of one environment's class would refuse to be merged with those of another.
+    """
+    config = OmegaConf.structured(schema)
+    for name in ("env", "agent"):
+        if name in config:
+            config[name] = MISSING
+    return config
+
+
+ENVIRONMENTS: dict[str, type[EnvConfig]] = {
+    "offramp/DistPrivacy-v0": DistPrivacyConfig,
+    "offramp/TokenBucket-v0": TokenBucketConfig,
+}
 """Gymnasium id -> config class."""
 AGENTS: dict[str, type[AgentConfig]] = {"dqn": DqnConfig}
 """Algorithm -> config class."""
@@ -288,6 +406,7 @@ for _name, _schema in (
     ("rollout", RolloutConfig),
     ("check", CheckConfig),
 ):
-    _store.store(name=f"{_name}_schema", node=_schema, provider="offramp")
+    _store.store(name=f"{_name}_schema", node=without_choices(_schema), provider="offramp")
 _store.store(group="schema/env", name="distprivacy", node=DistPrivacyConfig, provider="offramp")
+_store.store(group="schema/env", name="token_bucket", node=TokenBucketConfig, provider="offramp")
 _store.store(group="schema/agent", name="dqn", node=DqnConfig, provider="offramp")

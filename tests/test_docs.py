@@ -20,7 +20,7 @@ from agents.benchmark_result import COLUMNS as CSV_COLUMNS
 from agents.benchmark_result import HEADINGS
 from agents.callbacks import save_model
 from agents.cli import main
-from agents.curves import COLUMNS
+from agents.placement_world import COLUMNS
 from agents.run_folder import RunFolder
 from agents.scores import Scores
 from agents.training import make_agent, make_training_env

@@ -13,7 +13,8 @@ from tiny_runs import PATHS, STEPS, outcome, rows, scalars, tiny, uninterrupted,
 
 import agents
 from agents.cli import main
-from agents.curves import COLUMNS, TIMING_COLUMNS
+from agents.curves import TIMING_COLUMNS
+from agents.placement_world import COLUMNS
 from agents.run_folder import resume_config
 from agents.train import run as train_command
 from agents.training import train
