@@ -186,7 +186,7 @@ def _write(config: FigureConfig, name: str, drawn: Figure, cells: list[Cell]) ->
     from envs.atomic import atomic_path, write_text_atomic
 
     picture, made_by, settings = svg(drawn), versions(), OmegaConf.to_yaml(OmegaConf.structured(config))
-    caption = f"The paper: {config.claim}. Here: measured by the runs of this folder."
+    caption = f"The paper: {config.claim}. Here: our own runs, named in figure.json."
     data = {
         "title": config.title or name,
         "caption": caption,
@@ -201,7 +201,7 @@ def _write(config: FigureConfig, name: str, drawn: Figure, cells: list[Cell]) ->
         with new_folder(root, name) as made:
             write_text_atomic(made.path / "figure.svg", picture)
             with atomic_path(made.path / "figure.png") as path:
-                drawn.savefig(path, format="png", dpi=110)
+                drawn.savefig(path, format="png", dpi=110, bbox_inches="tight")
             write_text_atomic(made.path / "figure.json", json.dumps(plain(data), indent=2, allow_nan=False) + "\n")
             write_text_atomic(made.path / "cells.csv", cells_csv(cells))
             write_text_atomic(made.path / "config.yaml", settings)

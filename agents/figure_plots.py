@@ -34,8 +34,9 @@ def panels(cells: Sequence[Cell], measures: Sequence[str], title: str = "") -> F
     policies = _policies(cells)
     styles = style(list(policies))
     widest = max(sum(cell.panel == name for cell in cells) for name in names)
+    place = 0.75 if _of_levels(cells) else 1.05  # inches; fleets have long names
     figure = Figure(
-        figsize=(max(4.5, (1.2 + 0.75 * widest) * len(names)), 0.9 + 2.7 * len(measures)), layout="constrained"
+        figsize=(max(7.5, (1.2 + place * widest) * len(names)), 0.9 + 2.7 * len(measures)), layout="constrained"
     )
     grid = figure.subplots(len(measures), len(names), squeeze=False)
     for row, measure in enumerate(measures):
@@ -60,9 +61,10 @@ def panels(cells: Sequence[Cell], measures: Sequence[str], title: str = "") -> F
 
 
 def _policies(cells: Sequence[Cell]) -> dict[str, str]:
-    """Names of the policies of all cells, with what the legend calls them; learned ones come first."""
+    """Names of the policies of all cells, with what the legend calls them; learned ones first, else by name, so that figures of
+    the same policies have the same colours."""
     rows = [row for cell in cells for row in cell.result.rows]
-    order = sorted(rows, key=lambda row: ("learned", "baseline", "reference").index(row["kind"]))
+    order = sorted(rows, key=lambda row: (("learned", "baseline", "reference").index(row["kind"]), row["policy"]))
     return {row["policy"]: row["policy"] + ("" if row["respects_privacy"] else " *") for row in order}
 
 
@@ -87,13 +89,13 @@ def _bars(axes: Any, cells: Sequence[Cell], measure: str, policies: Sequence[str
 
 def _points(axes: Any, cells: Sequence[Cell], measure: str, policies: Sequence[str], styles: dict[str, Any]) -> None:
     """Points with their intervals; the axis begins at 0 unless it is logarithmic."""
-    known = []
+    known: list[float] = []
     for index, policy in enumerate(policies):
         x = np.arange(len(cells)) + (index - (len(policies) - 1) / 2) * 0.6 / len(policies)
         values = np.array([_values(cell, policy, measure) for cell in cells])
         axes.vlines(x, values[:, 1], values[:, 2], color=styles[policy]["color"], linewidth=1.5)
         axes.plot(x, values[:, 0], linestyle="", markersize=6, **styles[policy])
-        known += [value for value in values[:, 0] if np.isfinite(value)]
+        known += values[np.isfinite(values)].tolist()  # the ends of the intervals too
     axes.grid(axis="y", alpha=0.3)
     if min(known, default=0.0) > 0 and max(known) > _SPREAD * min(known):
         axes.set_yscale("log")
@@ -103,7 +105,7 @@ def _points(axes: Any, cells: Sequence[Cell], measure: str, policies: Sequence[s
         axes.set_title("log axis", loc="right", fontsize=7, color="#555555")
         return
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-    axes.set_ylim(0, 1.12 * max(known, default=1.0) or 1.0)
+    axes.set_ylim(0, 1.08 * max(known, default=1.0) or 1.0)
 
 
 def _plain(value: float, _: Any = None) -> str:
@@ -111,9 +113,14 @@ def _plain(value: float, _: Any = None) -> str:
     return f"{value:,.10g}"
 
 
+def _of_levels(cells: Sequence[Cell]) -> bool:
+    """Whether the places along the panels are privacy levels, not fleets."""
+    return all(cell.label.startswith("SSIM ") for cell in cells)
+
+
 def _places(axes: Any, cells: Sequence[Cell], *, last: bool) -> None:
     """Ticks at the places along a panel: privacy levels, or fleets with their counts by type."""
-    levels = all(cell.label.startswith("SSIM ") for cell in cells)
+    levels = _of_levels(cells)
     texts = [cell.label.removeprefix("SSIM ") for cell in cells]
     if not levels:
         texts = ["\n".join(" ".join(part.split("=")[::-1]) for part in text.split()) for text in texts]
