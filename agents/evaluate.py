@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from agents.cli import main
 from agents.output import plain
 from conf.messages import UserError
-from conf.schema import DistPrivacyConfig, EvaluateConfig
+from conf.schema import DistPrivacyConfig, EvaluateConfig, TokenBucketConfig, check_baselines
 
 
 def instances_of(config: EvaluateConfig, world: DistPrivacyConfig) -> tuple[Any, str]:
@@ -32,8 +32,9 @@ def instances_of(config: EvaluateConfig, world: DistPrivacyConfig) -> tuple[Any,
         count = len(generator.instances)
         instances = InstanceSet.of(generator, generator.instances)
         return instances.with_shipped_bounds(), f"{name}, {count} instance{'s' if count > 1 else ''}"
-    instances = InstanceSet.draw(generator, config.instances, config.seed).with_shipped_bounds()
-    return instances, f"{name}, SSIM {ssim:g}, {config.instances} instances"
+    count = 1_000 if config.instances is None else config.instances
+    instances = InstanceSet.draw(generator, count, config.seed).with_shipped_bounds()
+    return instances, f"{name}, SSIM {ssim:g}, {count} instances"
 
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
@@ -49,11 +50,19 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
 
     # more threads than idle cores make small networks many times slower
     torch.set_num_threads(1)
-    world = DistPrivacyConfig()
-    if config.run:
-        first = RunFolder.open(config.run[0]).config.env
-        assert isinstance(first, DistPrivacyConfig)
-        world = first
+    worlds = [RunFolder.open(run).config.env for run in config.run]
+    if config.of_tokens or any(isinstance(world, TokenBucketConfig) for world in worlds):
+        from agents.token_bucket.evaluate import run as evaluate_tokens
+
+        return evaluate_tokens(config)
+    world = cast(DistPrivacyConfig, worlds[0]) if worlds else DistPrivacyConfig()
+    check_baselines(config.baselines, world)
+    for name in ("rate", "depth", "length"):
+        if getattr(config, name) is not None:
+            raise UserError(
+                f"{name} is {getattr(config, name)}, which is for token-bucket offloading, expected null "
+                "(or a scenario of it)"
+            )
     search = partial(load, samples=config.samples, local_search=config.local_search, seed=config.seed)
     policies = [*map(search, config.run), *(baseline(name, config.seed) for name in config.baselines)]
     names = [policy.name for policy in policies]

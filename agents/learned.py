@@ -15,12 +15,13 @@ from agents.dqn import MaskableDQN
 from agents.masking import masked_values, split_mask
 from agents.run_folder import RunFolder
 from conf.messages import UserError
-from conf.schema import DistPrivacyConfig, TrainConfig
+from conf.schema import DistPrivacyConfig, TokenBucketConfig, TrainConfig
 from envs.distprivacy.env import DistPrivacyEnv
 from envs.distprivacy.simulator import Options
 
 if TYPE_CHECKING:
     from agents.search import SearchPolicy
+    from agents.token_bucket.learned import LearnedBucketPolicy
 
 
 class LearnedPolicy:
@@ -93,8 +94,10 @@ def load(
     samples: int = 1,
     local_search: bool = False,
     seed: int = 0,
-) -> LearnedPolicy | SearchPolicy:
+) -> LearnedPolicy | SearchPolicy | LearnedBucketPolicy:
     """The best policy of a run folder: ``agents.load("runs/...").act(observation)``.
+
+    Of a run of token-bucket offloading it is an ``agents.token_bucket.learned.LearnedBucketPolicy``, which searches nothing.
 
     ``samples`` > 1: the best of so many placements drawn from it, by ``seed``; ``local_search``: moves of single maps on the
     result. It then plans whole requests (``agents.search``) and acts by ``act(observation, env)``.
@@ -103,7 +106,14 @@ def load(
     """
     folder = RunFolder.open(run)
     model = load_model(folder.best_model, device)
-    policy = policy_of(model, folder.config, f"{folder.config.agent.name} ({folder.path.name})")
+    name = f"{folder.config.agent.name} ({folder.path.name})"
+    if isinstance(folder.config.env, TokenBucketConfig):
+        if samples > 1 or local_search:
+            raise UserError(f"run {run} is of token-bucket offloading, where nothing is searched, expected samples=1")
+        from agents.token_bucket.runs import policy_of_run
+
+        return policy_of_run(folder, model, name)
+    policy = policy_of(model, folder.config, name)
     return with_search(policy, samples, local_search, seed)
 
 

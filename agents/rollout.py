@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from agents.cli import main
 from conf.messages import UserError
-from conf.schema import DistPrivacyConfig, RolloutConfig
+from conf.schema import TOKEN_SCENARIOS, DistPrivacyConfig, RolloutConfig, TokenBucketConfig, check_baselines
+
+
+def _is_of_tokens(config: RolloutConfig) -> bool:
+    """Whether token-bucket offloading is played: by the run, the scenario or the file."""
+    from agents.run_folder import RunFolder
+
+    if config.run is not None:
+        return isinstance(RunFolder.open(config.run).config.env, TokenBucketConfig)
+    source = config.instance or config.scenario or ""
+    return source in TOKEN_SCENARIOS or source.endswith(".csv")
 
 
 def run(config: RolloutConfig) -> dict[str, Any]:
@@ -21,14 +31,22 @@ def run(config: RolloutConfig) -> dict[str, Any]:
     from agents.run_folder import RunFolder
 
     assert envs.ENVIRONMENTS
+    if _is_of_tokens(config):
+        from agents.token_bucket.rollout import run as roll_out_tokens
+
+        return roll_out_tokens(config)
+    for name in ("rate", "depth", "length"):
+        if getattr(config, name) is not None:
+            raise UserError(f"{name} is {getattr(config, name)}, which is for token-bucket offloading, expected null")
     world = DistPrivacyConfig()
     if config.run is not None:
         stored = RunFolder.open(config.run).config.env
         assert isinstance(stored, DistPrivacyConfig)
         world = stored
+    check_baselines([config.baseline] if config.baseline else [], world)
     arguments = env_arguments(world)
     arguments["scenario"] = config.instance or config.scenario or world.scenario
-    policy = load(config.run) if config.run is not None else baseline(str(config.baseline), config.seed)
+    policy = cast(Any, load(config.run) if config.run is not None else baseline(str(config.baseline), config.seed))
     if not policy.respects_privacy:
         raise UserError(
             f"baseline is {config.baseline}, which ignores privacy, expected one that the environment lets play"

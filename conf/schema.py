@@ -280,6 +280,7 @@ class EvaluateConfig:
         {command} run=runs/distprivacy-dqn-20250101-120000-s0
         {command} run=runs/NAME scenario=lenet-70 instances=200
         {command} baselines=random,greedy scenario=lenet-20 out=baselines.json
+        {command} baselines=[belief,iid-mdp,fixed] scenario=s3 rate=0.25 depth=10
     """
 
     COMMAND: ClassVar[str] = "python -m agents.evaluate"
@@ -289,19 +290,31 @@ class EvaluateConfig:
         metadata=rule("run folders whose best model is scored", path=True, section="What is scored"),
     )
     baselines: list[str] = field(
-        default_factory=list, metadata=rule("policies that need no training", choices=BASELINES)
+        default_factory=list, metadata=rule("policies that need no training", choices=ALL_BASELINES)
     )
     samples: int = key(1, "placements drawn from each run's policy, of which the best counts; 1: greedy alone", least=1)
     local_search: bool = key(False, "improve each run's placements by moves of single maps")
     scenario: str | None = key(
-        None, "another scenario than the run's; without a run lenet-random", choices=SCENARIOS, section="On what"
+        None,
+        "another scenario than the run's, of the same environment; without a run lenet-random",
+        choices=SCENARIOS + TOKEN_SCENARIOS,
+        section="On what",
     )
-    instance: str | None = key(None, "instance file (.json, .jsonl) instead of a scenario", path=True)
+    instance: str | None = key(
+        None, "instance file (.json, .jsonl) or trace file (.csv) instead of a scenario", path=True
+    )
     ssim: float | None = key(None, "privacy target of the scenario; null: the run's, or 0.6", least=-1, most=1)
     privacy_scope: str | None = key(None, "group or layer; null: the run's, or group", choices=("layer", "group"))
     churn: float | None = key(None, "probability that a device is absent; null: the run's, or 0", least=0, below=1)
     absent: int = key(0, "devices that have left: the last of every fleet", unit="devices", least=0)
-    instances: int = key(1_000, "number of held-out instances of the scenario", least=1)
+    rate: float | None = key(
+        None, "token bucket: what it gains; null: the run's, or 0.1", unit="tokens a time unit", above=0, most=1
+    )
+    depth: float | None = key(None, "token bucket: what it holds; null: the run's, or 4", unit="tokens", least=1)
+    length: int | None = key(None, "token bucket: decisions of a stream; null: the run's, or 10,000", least=1)
+    instances: int | None = key(
+        None, "number of held-out instances of the scenario, or of streams; null: 1,000, or 64", least=1
+    )
     seed: int = key(0, "seed of these instances", least=0, most=MOST_SEED)
     out: str | None = key(None, "JSON file for the result of every instance", path=True, section="Output")
     format: str = key("text", "tables, or one JSON object", choices=FORMATS)
@@ -321,8 +334,22 @@ class EvaluateConfig:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}, but instance {self.instance} brings its own, expected null"
                 )
+        tokens = self.of_tokens
+        if tokens is not None:
+            apart = ("ssim", "privacy_scope", "churn") if tokens else ("rate", "depth", "length")
+            other = "segment allocation" if tokens else "token-bucket offloading"
+            for name in apart:
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is {getattr(self, name)}, which is for {other}, expected null")
         if self.instance is not None and self.absent:
             raise ValueError(f"absent is {self.absent}, but instance {self.instance} is played as it is, expected 0")
+
+    @property
+    def of_tokens(self) -> bool | None:
+        """Whether scenario or file are of token-bucket offloading; None where neither is given and the run says it."""
+        if self.scenario is not None:
+            return self.scenario in TOKEN_SCENARIOS
+        return None if self.instance is None else self.instance.endswith(".csv")
 
 
 @dataclass
@@ -332,16 +359,25 @@ class RolloutConfig:
     Examples:
         {command} run=runs/distprivacy-dqn-20250101-120000-s0 out=episode.gif
         {command} baseline=greedy scenario=lenet-20 seed=3 frames=pictures
+        {command} baseline=belief scenario=s3 out=s3.gif
     """
 
     COMMAND: ClassVar[str] = "python -m agents.rollout"
 
     run: str | None = key(None, "run folder whose best model plays", path=True, section="Who plays")
-    baseline: str | None = key(None, "policy that needs no training, instead of a run", choices=BASELINES)
+    baseline: str | None = key(None, "policy that needs no training, instead of a run", choices=ALL_BASELINES)
     scenario: str | None = key(
-        None, "another scenario than the run's; without a run lenet-random", choices=SCENARIOS, section="On what"
+        None,
+        "another scenario than the run's, of the same environment; without a run lenet-random",
+        choices=SCENARIOS + TOKEN_SCENARIOS,
+        section="On what",
     )
-    instance: str | None = key(None, "instance file (.json) instead of a scenario", path=True)
+    instance: str | None = key(None, "instance file (.json) or trace file (.csv) instead of a scenario", path=True)
+    rate: float | None = key(
+        None, "token bucket: what it gains; null: the run's, or 0.1", unit="tokens a time unit", above=0, most=1
+    )
+    depth: float | None = key(None, "token bucket: what it holds; null: the run's, or 4", unit="tokens", least=1)
+    length: int | None = key(None, "token bucket: decisions that are played; null: 120", least=1)
     seed: int = key(0, "seed of the instance", least=0, most=MOST_SEED)
     out: str | None = key("episode.gif", "GIF file; null: none", path=True, section="Output")
     frames: str | None = key(None, "folder for one PNG file a step; null: none", path=True)

@@ -11,7 +11,7 @@ from envs._jit import kernel
 from envs.token_bucket.bucket import Bucket
 from envs.token_bucket.dynamics import tokens_after
 from envs.token_bucket.generator import Generator
-from envs.token_bucket.types import GAP, LOCATION, METRIC, REGIME, REWARD
+from envs.token_bucket.types import GAP, LOCATION, METRIC, REGIME, REWARD, Trace
 
 TEST_SEED, VALIDATION_SEED = 20_260, 20_261
 """Seeds of the streams of final and of periodic evaluation; both are apart from every training stream."""
@@ -50,6 +50,14 @@ class Streams:
             generator.weak_loss,
             generator.ticks_per_unit,
         )
+
+    @classmethod
+    def of_trace(cls, trace: Trace, weak_loss: float) -> Streams:
+        """One stream: a trace without its last frame, of which only the arrival matters."""
+        frames = trace.frames()[None, :-1]
+        columns = [np.ascontiguousarray(frames[:, :, c]) for c in (METRIC, REWARD, REGIME, LOCATION)]
+        gap = frames[:, :, GAP].astype(np.int64)
+        return cls(columns[0], columns[1], gap, columns[2], columns[3], weak_loss, trace.ticks_per_unit)
 
     def __len__(self) -> int:
         return len(self.metric)

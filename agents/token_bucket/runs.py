@@ -1,0 +1,48 @@
+"""Run folders of token-bucket offloading, and the settings to play their policies with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agents.dqn import MaskableDQN
+from agents.env_arguments import env_arguments
+from agents.run_folder import RunFolder
+from agents.token_bucket.learned import LearnedBucketPolicy
+from agents.token_bucket.world import learned_policy
+from conf.messages import UserError
+from conf.schema import EvaluateConfig, RolloutConfig, TokenBucketConfig
+from envs.token_bucket.build import World, make_world
+
+
+def policy_of_run(folder: RunFolder, model: MaskableDQN, name: str) -> LearnedBucketPolicy:
+    """The greedy policy of a run folder's ``model``."""
+    return learned_policy(model, folder.config, frames_of_config(settings_of(folder)), name)
+
+
+def settings_of(folder: RunFolder) -> TokenBucketConfig:
+    """The environment of a run. Raises ``UserError`` for a run of another environment."""
+    env = folder.config.env
+    if not isinstance(env, TokenBucketConfig):
+        raise UserError(f"run {folder.path} is of {env.id}, expected one of offramp/TokenBucket-v0")
+    return env
+
+
+def frames_of_config(config: TokenBucketConfig) -> World:
+    """Traces, buckets and pure functions by a config."""
+    arguments = env_arguments(config)
+    return make_world(arguments.pop("scenario"), **arguments)
+
+
+def asked_for(config: EvaluateConfig | RolloutConfig, trained: TokenBucketConfig | None) -> TokenBucketConfig:
+    """The environment that a command asks for: that of the run, changed where its keys are given."""
+    own = TokenBucketConfig() if trained is None else trained
+    source = config.instance or config.scenario
+    if source is not None and source != own.scenario:
+        # a run's own changes of its scenario say nothing about another one
+        plain = TokenBucketConfig()
+        names = ("distribution", "spread", "reset", "arrivals", "gaps", "leave", "mean_gap", "weak_loss")
+        own = replace(own, scenario=source, **{name: getattr(plain, name) for name in names})
+    if config.rate is not None or config.depth is not None:
+        rate = own.rate if config.rate is None else config.rate
+        own = replace(own, rate=rate, depth=own.depth if config.depth is None else config.depth, rates=[], depths=[])
+    return own
