@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, cast
 
+import gymnasium as gym
 import numpy as np
 import torch as th
 from gymnasium import spaces
@@ -38,6 +39,18 @@ class Replayable(Protocol):
         The states of a group see the same exogenous step. Where targets are centred within groups, they must be states
         that lead to one another (of one bucket, say): only what sets them apart is learned.
         """
+
+
+class ExogenousInfo(gym.Wrapper[Any, Any, Any, Any]):
+    """Puts the attribute ``exogenous`` of an environment into every info, where ``CounterfactualReplayBuffer.add`` reads it.
+
+    For algorithms of Stable-Baselines3 itself; ``MaskableDQN`` reads the attribute.
+    """
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step, and say in the info what the outside world has come to."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, reward, terminated, truncated, {**info, EXOGENOUS: self.env.get_wrapper_attr(EXOGENOUS)}
 
 
 class CounterfactualReplayBuffer(ReplayBuffer):
