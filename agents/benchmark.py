@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from agents.cli import main
-from agents.output import plain
 from conf.benchmark_schema import BenchmarkConfig
-from conf.messages import UserError, one_line
-from conf.schema import DistPrivacyConfig, TrainConfig
+from conf.schema import DistPrivacyConfig, TokenBucketConfig
 
 if TYPE_CHECKING:
     from agents.benchmark_result import BenchmarkResult, Played
     from agents.entries import Entry
     from agents.evaluation import InstanceSet
-    from agents.run_folder import RunFolder
     from optimal.reference import Reference
 
 ALONE = 20
@@ -32,17 +23,22 @@ ALONE = 20
 
 def run(config: BenchmarkConfig) -> dict[str, Any]:
     """Benchmark by ``config``: train, play, write the folder, print the table."""
+    if isinstance(config.env, TokenBucketConfig):
+        from agents.token_bucket.benchmark import run as benchmark_tokens
+
+        return benchmark_tokens(config)
     import torch
     from rich.console import Console
 
+    from agents.benchmark_folder import name_of, train_seeds
     from agents.entries import baseline_entries, distinct, learned_entries, open_runs
 
     # more threads than idle cores make small networks many times slower
     torch.set_num_threads(config.threads)
-    folders = open_runs(config.runs)
+    folders = open_runs(config.runs, config.env)
     instances, references, title = instances_of(config)
-    name = config.name or _name(config)
-    folders += [_train(config, seed, f"{name}-seed-{seed}") for seed in config.seeds]
+    name = name_of(config)
+    folders += train_seeds(config, name)
     entries = learned_entries(folders, config.samples, config.local_search, device=config.device, seed=config.seed)
     entries += baseline_entries(config.baselines, config.seed)
     distinct(entries)
@@ -102,23 +98,6 @@ def _solved(
     return result
 
 
-def _name(config: BenchmarkConfig) -> str:
-    environment = re.sub(r"-v\d+$", "", config.env.id.rpartition("/")[2]).lower()
-    return f"benchmark-{environment}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _train(config: BenchmarkConfig, seed: int, name: str) -> RunFolder:
-    """A run by the keys of training, in a run folder of its own."""
-    from agents.run_folder import RunFolder
-    from agents.training import train
-
-    values = {entry.name: getattr(config, entry.name) for entry in fields(TrainConfig)}
-    print(f"training seed {seed}", file=sys.stderr)
-    scores = train(TrainConfig(**{**values, "seed": seed, "name": name, "baselines": [], "format": "text"}))
-    assert scores.folder is not None
-    return RunFolder.open(scores.folder)
-
-
 def compare(
     entries: Sequence[Entry],
     instances: InstanceSet,
@@ -171,44 +150,15 @@ def write_folder(result: BenchmarkResult, config: BenchmarkConfig, root: Path, n
 
     The folder gets its name once it is complete. Raises ``UserError`` where it cannot be made.
     """
-    from omegaconf import OmegaConf
-
     from agents import report
+    from agents.benchmark_folder import write_files
     from agents.benchmark_plots import plots
     from agents.benchmark_result import CAPTION, HEADINGS, cells
-    from agents.new_folder import new_folder
-    from agents.versions import versions
-    from envs.atomic import write_text_atomic
 
-    made_by, settings = versions(), OmegaConf.to_yaml(OmegaConf.structured(config))
-    drawn = plots(result)
-    data = {**result.to_dict(), "versions": made_by}
     rows, kinds = [cells(row) for row in result.rows], [row["kind"] for row in result.rows]
-    parts = [
-        report.caption(report.provenance(made_by)),
-        report.table(HEADINGS, rows, kinds),
-        report.caption(CAPTION),
-        *(report.picture(svg, caption) for svg, caption in drawn.values()),
-        report.folded("Runs", "\n".join(f"{row['policy']}: {', '.join(row['runs'])}" for row in result.rows)),
-        report.folded("Settings", settings),
-        report.folded("Command", shlex.join(cast(list[str], made_by["command"]))),
-    ]
-    try:
-        with new_folder(root, name) as made:
-            write = partial(_write, made.path, write_text_atomic)
-            write("benchmark.json", json.dumps(plain(data), indent=2, allow_nan=False) + "\n")
-            write("instances.csv", result.csv())
-            write("config.yaml", settings)
-            for plot, (svg, _) in drawn.items():
-                write(f"{plot}.svg", svg)
-            write("report.html", report.page(result.title, parts))
-        return made.path
-    except OSError as error:
-        raise UserError(f"run_root is {root}, where no folder can be made: {one_line(str(error))}") from error
-
-
-def _write(folder: Path, writer: Any, name: str, text: str) -> None:
-    writer(folder / name, text)
+    parts = [report.table(HEADINGS, rows, kinds), report.caption(CAPTION)]
+    files = {"instances.csv": result.csv()}
+    return write_files(config, root, name, result.to_dict(), files, parts, plots(result))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -63,23 +63,34 @@ def style(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _intervals(result: BenchmarkResult, key: str, scale: float, label: str) -> str:
     rows = [row for row in result.rows if np.isfinite(row[key]["mean"])]
-    figure = Figure(figsize=(7, 0.9 + 0.38 * len(rows)))
-    axes = figure.add_subplot()
-    for at, row in enumerate(reversed(rows)):
-        colour = COLOURS[0] if row["kind"] == "learned" else COLOURS[2] if row["kind"] == "reference" else COLOURS[7]
-        for name, band, offset, fill in (("mean", "interval", 0.12, colour), ("iqm", "iqm_interval", -0.12, "white")):
-            values = row[key]
-            axes.plot([scale * bound for bound in values[band]], [at + offset] * 2, color=colour, linewidth=2)
-            axes.plot(scale * values[name], at + offset, "o", color=colour, markerfacecolor=fill)
-    axes.set_yticks(range(len(rows)), [_shown(row) for row in reversed(rows)])
-    axes.set_xlabel(label)
-    axes.grid(axis="x", alpha=0.3)
+    figure, axes = intervals([(_shown(row), colour_of(row["kind"]), row[key]) for row in rows], scale, label)
     if key == "gap":
         axes.set_xscale("symlog", linthresh=1.0)
         axes.set_xlim(left=-0.1)
         return svg(figure)
     _logarithmic(axes, [scale * row[key]["mean"] for row in rows], "x")
     return svg(figure)
+
+
+def intervals(rows: Sequence[tuple[str, str, Mapping[str, Any]]], scale: float, label: str) -> tuple[Figure, Any]:
+    """Mean (dot) and interquartile mean (ring), a line for each row: name, colour, what ``aggregate`` returns."""
+    figure = Figure(figsize=(7, 0.9 + 0.38 * len(rows)))
+    axes = figure.add_subplot()
+    for at, (_, colour, values) in enumerate(reversed(rows)):
+        for name, band, offset, fill in (("mean", "interval", 0.12, colour), ("iqm", "iqm_interval", -0.12, "white")):
+            axes.plot([scale * bound for bound in values[band]], [at + offset] * 2, color=colour, linewidth=2)
+            axes.plot(scale * values[name], at + offset, "o", color=colour, markerfacecolor=fill)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
+    axes.set_xlabel(label)
+    axes.grid(axis="x", alpha=0.3)
+    return figure, axes
+
+
+def colour_of(kind: str) -> str:
+    """The colour of learned policies, of references (what knows the future among them) and of baselines."""
+    if kind == "learned":
+        return COLOURS[0]
+    return COLOURS[2] if kind in ("reference", "clairvoyant") else COLOURS[7]
 
 
 def _logarithmic(axes: Any, values: Sequence[float], which: str) -> None:

@@ -16,6 +16,7 @@ from agents.optimality import gaps, is_solved
 from agents.run_folder import RunFolder
 from conf.fields import flat
 from conf.messages import UserError
+from conf.schema import EnvConfig
 from envs.distprivacy.replay import replay
 from optimal.reference import Reference
 
@@ -38,19 +39,26 @@ def learned_entries(
     With ``samples`` > 1 or ``local_search`` each entry is followed by one that searches so. Raises ``UserError`` for a model
     that cannot be read.
     """
-    groups: dict[Any, list[RunFolder]] = {}
-    for folder in folders:
-        groups.setdefault(_settings(folder), []).append(folder)
-    names = [group[0].config.agent.name for group in groups.values()]
     entries = []
-    for name, group in zip(names, groups.values(), strict=True):
-        shown = f"{name} ({group[0].path.name})" if names.count(name) > 1 else name
+    for shown, group in grouped(folders):
         policies = [policy_of(load_model(one.best_model, device), one.config, shown) for one in group]
         labels = [str(one.path) for one in group]
         entries.append(Entry(shown, "learned", list[Any](policies), labels))
         if samples > 1 or local_search:
             entries.append(_searching(policies, labels, samples, local_search, seed))
     return entries
+
+
+def grouped(folders: Sequence[RunFolder]) -> list[tuple[str, list[RunFolder]]]:
+    """Runs that differ in nothing but the seed, with the name of their policy: the agent's, and a run's where two share it."""
+    groups: dict[Any, list[RunFolder]] = {}
+    for folder in folders:
+        groups.setdefault(_settings(folder), []).append(folder)
+    names = [group[0].config.agent.name for group in groups.values()]
+    return [
+        (f"{name} ({group[0].path.name})" if names.count(name) > 1 else name, group)
+        for name, group in zip(names, groups.values(), strict=True)
+    ]
 
 
 def _searching(policies: list[LearnedPolicy], labels: list[str], samples: int, local_search: bool, seed: int) -> Entry:
@@ -110,6 +118,11 @@ def reference_outcome(instances: InstanceSet, references: Sequence[Reference | N
     return outcome
 
 
-def open_runs(paths: Sequence[str | Path]) -> list[RunFolder]:
-    """Run folders by path. Raises ``UserError`` for one that cannot be opened."""
-    return [RunFolder.open(path) for path in paths]
+def open_runs(paths: Sequence[str | Path], env: EnvConfig | None = None) -> list[RunFolder]:
+    """Run folders by path. Raises ``UserError`` for one that cannot be opened, or is of another environment than ``env``."""
+    folders = [RunFolder.open(path) for path in paths]
+    for folder in folders:
+        trained = folder.config.env
+        if env is not None and type(trained) is not type(env):
+            raise UserError(f"runs has {folder.path}, which is of {trained.id}, expected one of {env.id}")
+    return folders
