@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from hydra.core.config_store import ConfigStore
 
-from conf.fields import key
-from conf.schema import FORMATS, MOST_SEED
+from conf.fields import key, rule
+from conf.schema import FORMATS, MOST_SEED, TOKEN_BASELINES, TOKEN_SCENARIOS
 
 
 @dataclass
@@ -55,6 +55,53 @@ class TokenBucketCurvesConfig:
     format: str = key("text", "a table, or one JSON object", choices=FORMATS)
 
 
+@dataclass
+class TimelineConfig:
+    """Draw a stretch of a trace: what each frame is worth, when it comes, which policy sends it, and their buckets.
+
+    The first 1,000 frames after ``start`` of a held-out stream, or of a trace file.
+
+    Examples:
+        {command} run=runs/NAME scenario=s1-slow out=s1.png
+        {command} baselines=[belief,iid-mdp] scenario=s3 start=5_000 count=500
+        {command} run=runs/NAME instance=trace.csv
+    """
+
+    COMMAND: ClassVar[str] = "python -m agents.timeline"
+
+    run: list[str] = field(
+        default_factory=list,
+        metadata=rule("run folders whose best model decides", path=True, section="Who decides"),
+    )
+    baselines: list[str] = field(
+        default_factory=lambda: ["iid-mdp"],
+        metadata=rule("policies that need no training", choices=TOKEN_BASELINES),
+    )
+    scenario: str | None = key(
+        None, "another scenario than the run's; without a run s1", choices=TOKEN_SCENARIOS, section="On what"
+    )
+    instance: str | None = key(None, "trace file (.csv) instead of a scenario", path=True)
+    rate: float | None = key(
+        None, "what the bucket gains; null: the run's, or 0.1", unit="tokens a time unit", above=0, most=1
+    )
+    depth: float | None = key(None, "what the bucket holds; null: the run's, or 4", unit="tokens", least=1)
+    seed: int = key(0, "seed of the stream", least=0, most=MOST_SEED)
+    start: int = key(0, "first frame that is drawn", least=0)
+    count: int = key(1_000, "frames that are drawn", least=1)
+    out: str = key("timeline.png", "picture, .png or .svg", path=True, section="Output")
+    format: str = key("text", "a few lines, or one JSON object", choices=FORMATS)
+
+    def check(self) -> None:
+        """Raise ValueError where nobody decides, on two things at once, or for another kind of picture."""
+        if not self.run and not self.baselines:
+            raise ValueError("run and baselines are both empty, expected at least one of them")
+        if self.scenario is not None and self.instance is not None:
+            raise ValueError(f"scenario is {self.scenario} and instance is {self.instance}, expected only one of them")
+        if not self.out.lower().endswith((".png", ".svg")):
+            raise ValueError(f"out is {self.out}, expected a path that ends in .png or .svg")
+
+
 _store = ConfigStore.instance()
+_store.store(name="timeline_schema", node=TimelineConfig, provider="offramp")
 _store.store(name="token_bucket_table_schema", node=TokenBucketTableConfig, provider="offramp")
 _store.store(name="token_bucket_curves_schema", node=TokenBucketCurvesConfig, provider="offramp")

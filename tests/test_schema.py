@@ -30,7 +30,7 @@ from conf.schema import (
     TrainConfig,
 )
 from conf.solve_schema import GrowthConfig, SolveConfig
-from conf.token_bucket_schema import TokenBucketCurvesConfig, TokenBucketTableConfig
+from conf.token_bucket_schema import TimelineConfig, TokenBucketCurvesConfig, TokenBucketTableConfig
 from envs.distprivacy.env import DistPrivacyEnv
 from envs.distprivacy.scenarios import SCENARIOS
 from envs.distprivacy.simulator import EPISODES, OBSERVATIONS, REWARDS
@@ -47,6 +47,7 @@ COMMANDS: dict[str, type] = {
     "build_sets": BuildSetsConfig,
     "figure": FigureConfig,
     "growth": GrowthConfig,
+    "timeline": TimelineConfig,
     "token_bucket_curves": TokenBucketCurvesConfig,
     "token_bucket_table": TokenBucketTableConfig,
 }

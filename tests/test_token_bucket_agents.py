@@ -13,6 +13,7 @@ import pytest
 import agents
 from agents import evaluate as evaluate_command
 from agents import rollout as rollout_command
+from agents import timeline as timeline_command
 from agents.cli import main
 from agents.run_folder import RunFolder, resume_config
 from agents.token_bucket.baselines import MEANINGS, available, baseline
@@ -22,6 +23,7 @@ from agents.token_bucket.scores import BucketScores, outcome_of, play, score_of
 from agents.token_bucket.world import COLUMNS, score_all
 from agents.train import run as train_command
 from conf.schema import TOKEN_BASELINES, TOKEN_SCENARIOS, EvaluateConfig, RolloutConfig, TokenBucketConfig, TrainConfig
+from conf.token_bucket_schema import TimelineConfig
 from envs.token_bucket.bucket import Bucket
 from envs.token_bucket.env import TokenBucketEnv
 from envs.token_bucket.generator import TraceList
@@ -167,6 +169,23 @@ def test_rollout_writes_a_gif(run_folder: Path, tmp_path: Path, capsys: pytest.C
         paths = ("run", "instance", "out", "frames")
         assert main("rollout", RolloutConfig, rollout_command.run, paths, argv=argv) == 0
         assert json.loads(capsys.readouterr().out)["frames"] == 13 and out.stat().st_size > 1000
+
+
+def test_timeline_draws_who_sends_what(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def draw(*argv: str) -> int:
+        small = ["count=60", f"out={tmp_path / 'a.png'}", "format=json"]
+        return main("timeline", TimelineConfig, timeline_command.run, ("run", "instance", "out"), argv=[*small, *argv])
+
+    assert draw(f"run={run_folder}", "scenario=s3", "start=20") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert sum(result["counts"].values()) == 60 and "s3, r 0.1, b 4, frames 20 to 79" == result["title"]
+    assert draw("baselines=[belief,greedy,fixed]", "rate=0.25") == 0 and (tmp_path / "a.png").stat().st_size > 5000
+    trace = tmp_path / "t.csv"
+    save_trace(Trace(np.linspace(0, 0.5, 30), np.full(29, 2)), trace)
+    capsys.readouterr()
+    assert draw(f"instance={trace}") == 0 and "frames 0 to 28" in json.loads(capsys.readouterr().out)["title"]
+    assert draw(f"instance={trace}", "start=29") == 2 and "start is 29, but the trace has 29" in capsys.readouterr().err
+    assert draw(f"instance={trace}", "baselines=[belief]") == 2 and "must know the proc" in capsys.readouterr().err
 
 
 def test_several_buckets_are_scored_together() -> None:

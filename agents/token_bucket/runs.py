@@ -11,6 +11,7 @@ from agents.token_bucket.learned import LearnedBucketPolicy
 from agents.token_bucket.world import learned_policy
 from conf.messages import UserError
 from conf.schema import EvaluateConfig, RolloutConfig, TokenBucketConfig
+from conf.token_bucket_schema import TimelineConfig
 from envs.token_bucket.build import World, make_world
 
 
@@ -33,7 +34,9 @@ def frames_of_config(config: TokenBucketConfig) -> World:
     return make_world(arguments.pop("scenario"), **arguments)
 
 
-def asked_for(config: EvaluateConfig | RolloutConfig, trained: TokenBucketConfig | None) -> TokenBucketConfig:
+def asked_for(
+    config: EvaluateConfig | RolloutConfig | TimelineConfig, trained: TokenBucketConfig | None
+) -> TokenBucketConfig:
     """The environment that a command asks for: that of the run, changed where its keys are given."""
     own = TokenBucketConfig() if trained is None else trained
     source = config.instance or config.scenario
