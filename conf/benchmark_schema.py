@@ -8,7 +8,16 @@ from typing import ClassVar
 from hydra.core.config_store import ConfigStore
 
 from conf.fields import key, rule, shown
-from conf.schema import ALL_BASELINES, BASELINES, FORMATS, MOST_SEED, SCENARIOS, TrainConfig, without_choices
+from conf.schema import (
+    ALL_BASELINES,
+    BASELINES,
+    FORMATS,
+    MOST_SEED,
+    SCENARIOS,
+    TokenBucketConfig,
+    TrainConfig,
+    without_choices,
+)
 
 STANDARD_SETS = (
     "lenet-random-0.8",
@@ -20,6 +29,9 @@ STANDARD_SETS = (
     "lenet-random-0.6-validation",
 )
 """Names that optimal.standard_sets knows; repeated because that module compiles kernels on import."""
+
+OF_PLACEMENTS = ("set", "samples", "local_search", "solve", "time_limit")
+"""Keys of a benchmark that are about segment allocation alone."""
 
 
 @dataclass
@@ -54,6 +66,7 @@ class BenchmarkConfig(TrainConfig):
         {command} runs=[runs/A,runs/B] samples=64 local_search=true
         {command} train_seeds=[0,1,2] steps=1_300_000
         {command} set=lenet-20-0.6 runs=runs/A
+        {command} env=token_bucket env.scenario=s3
     """
 
     COMMAND: ClassVar[str] = "python -m agents.benchmark"
@@ -72,7 +85,11 @@ class BenchmarkConfig(TrainConfig):
             most=MOST_SEED,
         ),
     )
-    optimum: bool = key(True, "proven placements as a policy of their own, where every instance has one")
+    optimum: bool = key(
+        True,
+        "the optimum as a policy of its own: proven placements, where every instance has one; of a token bucket, what knows "
+        "all frames to come",
+    )
     samples: int = key(1, "learned policies also with the best of so many sampled placements; 1: without", least=1)
     local_search: bool = key(False, "learned policies also with local search")
     set: str | None = key(
@@ -101,6 +118,13 @@ class BenchmarkConfig(TrainConfig):
                 raise ValueError(f"{name} is {shown(values)}, expected no entry twice")
         if not (self.runs or self.seeds) and (self.samples > 1 or self.local_search):
             raise ValueError("samples and local_search are about learned policies, expected runs or train_seeds")
+        if isinstance(self.env, TokenBucketConfig):
+            for name in OF_PLACEMENTS:
+                value, usual = getattr(self, name), getattr(BenchmarkConfig, name)
+                if value != usual:
+                    raise ValueError(
+                        f"{name} is {shown(value)}, but {self.env.id} has no use for it, expected {shown(usual)}"
+                    )
 
     @property
     def seeds(self) -> list[int]:
@@ -168,7 +192,7 @@ class FigureConfig(BenchmarkConfig):
     )
     leave_after: list[int] = field(
         default_factory=list,
-        metadata=rule("train one policy for each, devices leave after so many steps; show its returns", least=1),
+        metadata=rule("train one policy for each, devices leave after so many steps; show its latencies", least=1),
     )
     leaving: int = key(10, "devices that leave then", unit="devices", least=1)
     measures: list[str] = field(
