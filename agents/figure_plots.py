@@ -1,4 +1,4 @@
-"""The plots of ``agents.figure``: panels of cells, a front of latency against data, returns over training."""
+"""The plots of ``agents.figure``: panels of cells, a front of latency against data, latency over training."""
 
 from __future__ import annotations
 
@@ -131,34 +131,40 @@ def _places(axes: Any, cells: Sequence[Cell], *, last: bool) -> None:
 
 
 def front(cells: Sequence[Cell], title: str = "") -> Figure:
-    """Mean latency against mean data of the policies of one cell, with intervals; learned ones are joined by a line."""
+    """Mean latency against mean data of the policies of one cell, with intervals; a line joins the learned on the front."""
     (cell,) = cells
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    styles = style([row["policy"] for row in cell.result.rows])
+    rivals = [row["policy"] for row in cell.result.rows if row["kind"] != "learned"]
+    styles = style(["learned", *rivals])
     learned = []
-    for row in sorted(cell.result.rows, key=lambda row: measured(row, "data")[0]):
+    for row in cell.result.rows:
         latency, data = measured(row, "latency"), measured(row, "data")
-        look, shown = styles[row["policy"]], row["policy"] + ("" if row["respects_privacy"] else " *")
+        look = styles["learned" if row["kind"] == "learned" else row["policy"]]
         axes.plot(data[1:], [latency[0]] * 2, color=look["color"], linewidth=1)
         axes.plot([data[0]] * 2, latency[1:], color=look["color"], linewidth=1)
         if row["kind"] == "learned":
-            look = {"color": styles[cell.result.rows[0]["policy"]]["color"], "marker": "o"}
             learned.append((data[0], latency[0]))
-        axes.plot(data[0], latency[0], linestyle="", **look)
-        short = shown.rpartition(", ")[2] if row["kind"] == "learned" else shown
-        axes.annotate(short, (data[0], latency[0]), (6, 5), textcoords="offset points", fontsize=8)
-    axes.plot(*np.array(sorted(learned)).T, color="grey", linewidth=1, zorder=0)
+            text = row["policy"].rpartition(", ")[2]
+            axes.annotate(text, learned[-1], (5, 6), textcoords="offset points", fontsize=8)
+        shown = row["policy"] + ("" if row["respects_privacy"] else " *")
+        axes.plot(data[0], latency[0], linestyle="", label=None if row["kind"] == "learned" else shown, **look)
+    undominated = [at for at in learned if not any(x <= at[0] and y <= at[1] and (x, y) != at for x, y in learned)]
+    axes.plot(*np.array(sorted(undominated)).T, color="grey", linewidth=1, zorder=0)
     axes.set(xlabel=AXES["data"], ylabel=AXES["latency"], xlim=(0, None), ylim=(0, None), title=title)
+    axes.legend(loc="lower left", fontsize=9)
     axes.grid(alpha=0.3)
-    note = f"{cell.panel}, {cell.label}. Dots on the grey line: trained at this price of traffic; lines: 95 % intervals"
+    note = f"{cell.panel}, {cell.label}. Round dots: trained at this price of traffic; crosses: 95 % intervals"
     private = all(row["respects_privacy"] for row in cell.result.rows)
     figure.supxlabel(note + ("" if private else "; * ignores privacy"), fontsize=8, color="#555555")
     return figure
 
 
 def curves(folders: Sequence[RunFolder], leave_after: Sequence[int], title: str = "") -> Figure:
-    """Mean return of the episodes of training over the episodes so far; a broken line marks where devices leave."""
+    """Mean latency of the episodes of training over the episodes so far; a broken line marks where devices leave.
+
+    Not the return: its scale follows from the fleet, so that it jumps when devices leave.
+    """
     figure = Figure(figsize=(7.5, 0.6 + 2.6 * len(leave_after)), layout="constrained")
     grid = figure.subplots(len(leave_after), 1, squeeze=False, sharex=True, sharey=True)
     each = len(folders) // len(leave_after)
@@ -167,11 +173,11 @@ def curves(folders: Sequence[RunFolder], leave_after: Sequence[int], title: str 
         for folder in folders[index * each : (index + 1) * each]:
             rows = _rows(folder)
             at = [row["episodes"] for row in rows]
-            axes.plot(at, [row["return"] for row in rows], label=f"training seed {folder.config.seed}")
+            axes.plot(at, [row["latency_ms"] for row in rows], label=f"training seed {folder.config.seed}")
             left = axes.axvline(_episodes_at(rows, after), color="grey", linestyle="--")
         left.set_label(f"devices leave, after {after:,} steps")
-        axes.set_ylabel("mean return of an episode")
-        axes.legend(loc="lower right", fontsize=8)
+        axes.set_ylabel(AXES["latency"])
+        axes.legend(loc="upper right", fontsize=8)
         axes.grid(alpha=0.3)
     grid[-1, 0].set_xlabel("episodes (requests) of training so far")
     figure.suptitle(title)
@@ -179,10 +185,10 @@ def curves(folders: Sequence[RunFolder], leave_after: Sequence[int], title: str 
 
 
 def _rows(folder: RunFolder) -> list[dict[str, float]]:
-    """The rows of metrics.csv that have a return."""
+    """The rows of metrics.csv that have a latency."""
     with open(folder.metrics, newline="", encoding="utf-8") as file:
         rows = [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
-    return [row for row in rows if np.isfinite(row["return"])]
+    return [row for row in rows if np.isfinite(row["latency_ms"])]
 
 
 def _episodes_at(rows: Sequence[dict[str, float]], step: int) -> float:
