@@ -186,7 +186,7 @@ def _write(config: FigureConfig, name: str, drawn: Figure, cells: list[Cell]) ->
     from envs.atomic import atomic_path, write_text_atomic
 
     picture, made_by, settings = svg(drawn), versions(), OmegaConf.to_yaml(OmegaConf.structured(config))
-    caption = f"The paper: {config.claim}. Here: our own runs, named in figure.json."
+    caption = f"The paper: {config.claim}. Here: our own runs."
     data = {
         "title": config.title or name,
         "caption": caption,
