@@ -67,8 +67,14 @@ WRONG = [
     (["+steps=1"], "+steps adds a key that is there already"),
     (["~steps"], "steps is missing, expected a whole number >= 1"),
     (["steps.x=3"], "steps.x is an unknown key, expected steps, which is a whole number >= 1"),
-    (["agent=foo"], "agent is foo, expected one of dqn, dqn_mlp, dqn_paper"),
-    (["agent=null"], "agent is null, expected one of dqn, dqn_mlp, dqn_paper"),
+    (
+        ["agent=foo"],
+        "agent is foo, expected one of distprivacy, dqn, dqn_counterfactual, dqn_mlp, dqn_paper, dqn_stock, token_bucket",
+    ),
+    (
+        ["agent=null"],
+        "agent is null, expected one of distprivacy, dqn, dqn_counterfactual, dqn_mlp, dqn_paper, dqn_stock, token_bucket",
+    ),
     (["hydra/launcher=foo"], "hydra/launcher is foo, expected one of basic"),
     (["steps=abc"], "steps is abc, expected a whole number >= 1"),
     (["steps=null"], "steps is null, expected a whole number >= 1"),
@@ -79,7 +85,7 @@ WRONG = [
     (["agent.learning_rate=-1.0"], "agent.learning_rate is -1.0, expected a number > 0"),
     (["run_root="], "run_root is missing, expected a path"),
     (["--multirun", "seed=1,-1"], "seed is -1, expected a whole number in 0..2147483647"),
-    (["--multirun", "agent=dqn,foo"], "agent is foo, expected one of dqn"),
+    (["--multirun", "agent=dqn,foo"], "agent is foo, expected one of distprivacy, dqn"),
 ]
 
 

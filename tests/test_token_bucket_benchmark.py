@@ -84,7 +84,9 @@ def test_figures_are_those_of_the_streams_and_of_every_bucket() -> None:
     fixed, ideal = result.references["fixed"].mean(), result.references["clairvoyant"].mean()
     assert row["score_clairvoyant"]["mean"] == pytest.approx((fixed - losses.mean()) / (fixed - ideal))
     assert len(list(csv.DictReader(io.StringIO(result.csv())))) == 2 * 4 * 4
-    assert [cells[0] for cells in result.bucket_cells()][::2] == [str(bucket) for bucket in frames.buckets]
+    headings, cells = result.by_bucket()
+    assert headings[1:] == [f"{bucket}: loss (C)" for bucket in frames.buckets]
+    assert [row[0] for row in cells] == list(rows) and f"{losses[0].mean():.5f} (" in cells[1][1]
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -161,12 +161,12 @@ def write_folder(result: BucketBenchmark, config: BenchmarkConfig, root: Path, n
     """
     from agents import report
     from agents.token_bucket.benchmark_plots import plots
-    from agents.token_bucket.benchmark_result import BUCKET_HEADINGS, CAPTION, HEADINGS, cells
+    from agents.token_bucket.benchmark_result import CAPTION, HEADINGS, cells
 
     kinds = [row["kind"] for row in result.rows]
     parts = [report.table(HEADINGS, [cells(row) for row in result.rows], kinds), report.caption(CAPTION)]
-    by_bucket = result.bucket_cells()
-    if by_bucket:
-        parts.append(report.table(BUCKET_HEADINGS, by_bucket, kinds * len(result.buckets)))
+    if len(result.buckets) > 1:
+        headings, rows = result.by_bucket()
+        parts.append(report.table(headings, rows, kinds))
     files = {"streams.csv": result.csv()}
     return write_files(config, root, name, result.to_dict(), files, parts, plots(result))

@@ -175,15 +175,16 @@ class BucketBenchmark:
             table.add_row(*cells(row), style="bold" if row["kind"] == "learned" else None)
         return table
 
-    def bucket_cells(self) -> list[list[str]]:
-        """The rows of the table by bucket, in order of ``BUCKET_HEADINGS``; none where there is only one bucket."""
-        if len(self.buckets) == 1:
-            return []
-        return [
-            [str(bucket), row["policy"], *_figures_cells(row["buckets"][at])]
-            for at, bucket in enumerate(self.buckets)
-            for row in self.rows
-        ]
+    def by_bucket(self) -> tuple[list[str], list[list[str]]]:
+        """Headings and rows of the report's second table: mean loss and C, a row for each policy, a column for each bucket."""
+        headings = ["policy", *(f"{bucket}: loss (C)" for bucket in self.buckets)]
+        rows = [[cells(row)[0], *(_loss_and_score(one) for one in row["buckets"])] for row in self.rows]
+        return headings, rows
+
+
+def _loss_and_score(figures: dict[str, Any]) -> str:
+    score = figures["score"]["mean"]
+    return f"{figures['loss']['mean']:.5f}" + ("" if np.isnan(score) else f" ({score:.3f})")
 
 
 def _text(value: float) -> str:
@@ -192,8 +193,6 @@ def _text(value: float) -> str:
 
 HEADINGS = ("policy", "seeds", "loss", "IQM", "worst", "realised", "C", "C'", "sent", "lost", "µs")
 """Columns of the printed table and of the report."""
-BUCKET_HEADINGS = ("bucket", "policy", *HEADINGS[2:-1])
-"""Columns of the report's table by bucket."""
 CAPTION = (
     "loss: mean expected loss of a frame ± half its 95 % interval over seeds and streams; differences between policies are "
     "surer, since all play the same streams; IQM: mean of the middle half of the streams; worst: worst stream; realised: with "
@@ -205,14 +204,11 @@ CAPTION = (
 
 def cells(row: dict[str, Any]) -> list[str]:
     """The cells of one policy, in order of ``HEADINGS``."""
-    star = " *" if row["kind"] == "clairvoyant" else ""
-    return [row["policy"] + star, str(row["seeds"]), *_figures_cells(row), short(1e6 * row["decision_s"], 3)]
-
-
-def _figures_cells(row: dict[str, Any]) -> list[str]:
     loss, score, other = row["loss"], row["score"], row["score_clairvoyant"]["mean"]
     realised = row["loss_realised"]
     return [
+        row["policy"] + (" *" if row["kind"] == "clairvoyant" else ""),
+        str(row["seeds"]),
         f"{loss['mean']:.5f}±{_half(loss['interval']):.5f}",
         f"{loss['iqm']:.5f}",
         f"{loss['worst']:.5f}",
@@ -221,6 +217,7 @@ def _figures_cells(row: dict[str, Any]) -> list[str]:
         "-" if np.isnan(other) else f"{other:.3f}",
         f"{100 * row['offload_rate']:.1f}%",
         f"{100 * row['lost_tokens']:.1f}%",
+        short(1e6 * row["decision_s"], 3),
     ]
 
 
