@@ -33,6 +33,8 @@ from optimal.token_bucket.policy import Policy
 
 ALONE = 1_000
 """Frames of one stream that every policy decides alone, to time it and to show what it does."""
+ENOUGH, MOST_TIMES = 0.1, 5
+"""Seconds, and about how many times, after which timing is over."""
 
 
 def run(config: BenchmarkConfig) -> dict[str, Any]:
@@ -148,10 +150,17 @@ def _play_baseline(
 
 
 def _alone(policy: Policy | LearnedBucketPolicy, first: Streams, bucket: Bucket) -> tuple[float, NDArray[np.bool_]]:
-    """Seconds for a frame of one stream that is played alone, and what is sent of it ``(frames,)``."""
-    started = time.perf_counter()
-    sent = policy.play(first, bucket)
-    return (time.perf_counter() - started) / sent.size, sent[0]
+    """Seconds for a frame of one stream that is played alone, and what is sent of it ``(frames,)``.
+
+    The fastest of a few times counts: what else the machine does is no business of the policy.
+    """
+    best, spent = float("inf"), 0.0
+    while spent < ENOUGH:
+        started = time.perf_counter()
+        sent = policy.play(first, bucket)
+        seconds = time.perf_counter() - started
+        best, spent = min(best, seconds), spent + max(seconds, ENOUGH / MOST_TIMES)
+    return best / sent.size, sent[0]
 
 
 def write_folder(result: BucketBenchmark, config: BenchmarkConfig, root: Path, name: str) -> Path:
