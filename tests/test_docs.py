@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,16 +24,24 @@ from agents.cli import main
 from agents.placement_world import COLUMNS
 from agents.run_folder import RunFolder
 from agents.scores import Scores
+from agents.token_bucket.baselines import MEANINGS
+from agents.token_bucket.scores import BucketScores
+from agents.token_bucket.world import COLUMNS as TOKEN_COLUMNS
 from agents.training import make_agent, make_training_env
 from conf.benchmark_schema import STANDARD_SETS, BenchmarkConfig, BuildSetsConfig, FigureConfig
 from conf.cameras_schema import CamerasConfig
 from conf.schema import SCENARIOS, CheckConfig, DistPrivacyConfig, EvaluateConfig, RolloutConfig, TrainConfig
 from conf.solve_schema import GrowthConfig, SolveConfig
-from conf.token_bucket_schema import TokenBucketCurvesConfig, TokenBucketTableConfig
+from conf.token_bucket_schema import TimelineConfig, TokenBucketCurvesConfig, TokenBucketTableConfig
 from envs.distprivacy.files import check_fits, instance_from_dict, solution_from_dict
 from envs.distprivacy.networks import NETWORKS
 from envs.distprivacy.privacy import layer_limits, published_tables
 from envs.distprivacy.replay import replay
+from envs.token_bucket import batch
+from envs.token_bucket.bucket import Bucket
+from envs.token_bucket.metrics import DISTRIBUTIONS, distribution
+from envs.token_bucket.observation import Window
+from envs.token_bucket.scenarios import SCENARIOS as TOKEN_SCENARIOS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,6 +52,7 @@ COMMANDS: dict[str, tuple[str, type, tuple[str, ...]]] = {
     "agents.benchmark": ("benchmark", BenchmarkConfig, ("runs", "run_root", "env.scenario")),
     "agents.figure": ("figure", FigureConfig, ("runs", "run_root", "env.scenario")),
     "optimal.build_sets": ("build_sets", BuildSetsConfig, ("out",)),
+    "agents.timeline": ("timeline", TimelineConfig, ("run", "instance", "out")),
     "agents.rollout": ("rollout", RolloutConfig, ("run", "instance", "out", "frames")),
     "optimal.check": ("check", CheckConfig, ("instance", "solution")),
     "optimal.solve": ("solve", SolveConfig, ("instance", "out", "cache")),
@@ -149,6 +159,54 @@ def test_the_privacy_limits_are_those_of_the_code() -> None:
         (line,) = [row for row in rows(section(TEXT["distprivacy.md"], "2. Networks")) if row[0] == f"`{name}`"]
         assert line[4] == ", ".join(f"{count:,}" for count in decided)
         assert line[3] == f"{sum(layer.segments for layer in network.distributed):,}"
+
+
+@pytest.mark.parametrize("latent", [False, True])
+def test_the_observation_of_token_bucket_is_that_of_the_code(latent: bool) -> None:
+    window = Window(history=5, gap_history=3, latent=latent)
+    space = window.space
+    known = {"H": window.history, "G": window.gap_history, "L": 2 * latent}
+
+    def number(text: str) -> int:
+        return sum(known[term] if term in known else int(term) for term in text.strip("`").split("+"))
+
+    stated = {}
+    for place, name, length, _, _, ranges in rows(section(TEXT["token_bucket.md"], "Observation")):
+        start, stop = (number(text) for text in place.strip("`").split(" : "))
+        assert stop - start == number(length), name
+        if stop == start:
+            continue
+        stated[name.strip("`")] = slice(start, stop)
+        low, high = np.array([[float(end) for end in one.split(" to ")] for one in ranges.split(", ")]).T
+        assert (space.low[start:stop] == low).all() and (space.high[start:stop] == high).all(), name
+    assert stated == window.layout and list(stated) == list(window.layout)
+
+
+def test_the_tables_of_token_bucket_are_those_of_the_code() -> None:
+    page = TEXT["token_bucket.md"]
+
+    def names(heading: str) -> list[str]:
+        return [row[0].strip("`") for row in rows(section(page, heading))]
+
+    assert names("Info") == ["action_mask", *batch.INTS, *batch.FLOATS]
+    assert names("Curves") == list(TOKEN_COLUMNS)
+    assert names("The table") == [str(column.header) for column in BucketScores("title", []).table().columns]
+    assert {row[0].strip("`"): row[1] for row in rows(section(page, "Baselines"))} == MEANINGS
+    assert names("The metric")[: len(DISTRIBUTIONS)] == [
+        f"{name}` (default)" if name == "standard" else name for name in DISTRIBUTIONS
+    ]
+    assert [name.split("`")[0] for name in names("Scenarios")][: len(TOKEN_SCENARIOS)] == list(TOKEN_SCENARIOS)
+
+
+def test_the_numbers_of_token_bucket_are_those_of_the_code() -> None:
+    page = TEXT["token_bucket.md"]
+    for rate, depth, *stated in rows(section(page, "The bucket")):
+        bucket = Bucket.of(rate, depth)
+        assert [int(cell) for cell in stated] == [bucket.refill, bucket.cost, bucket.capacity]
+    for name, row in zip(DISTRIBUTIONS, rows(section(page, "The metric")), strict=False):
+        known = distribution(name)
+        losses = (known.weak_loss, known.weak_loss - known.mean, known.mean)
+        assert [float(cell) for cell in row[1:4]] == pytest.approx(losses, abs=6e-5)
 
 
 # --- set-up, links, commands -----------------------------------------------------------------------------------------
