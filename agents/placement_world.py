@@ -50,7 +50,7 @@ COLUMNS: dict[str, str] = {
 class PlacementWorld:
     """See ``agents.worlds.World``."""
 
-    def policy(self, config: TrainConfig, env: Any) -> tuple[Any, dict[str, Any]]:
+    def policy(self, config: TrainConfig) -> tuple[Any, dict[str, Any]]:
         """See ``World``."""
         agent, world = cast(DqnConfig, config.agent), cast(DistPrivacyConfig, config.env)
         if agent.policy == "token" or agent.replay != "recorded":

@@ -37,7 +37,9 @@ def run(config: RolloutConfig) -> dict[str, Any]:
         return roll_out_tokens(config)
     for name in ("rate", "depth", "length"):
         if getattr(config, name) is not None:
-            raise UserError(f"{name} is {getattr(config, name)}, which is for token-bucket offloading, expected null")
+            raise UserError(
+                f"{name} is {getattr(config, name)}, which is for token-bucket offloading, expected null (or a scenario of it)"
+            )
     world = DistPrivacyConfig()
     if config.run is not None:
         stored = RunFolder.open(config.run).config.env

@@ -33,7 +33,7 @@ def make_training_env(config: TrainConfig) -> SB3VecEnv:
 def make_agent(config: TrainConfig, env: SB3VecEnv) -> MaskableDQN:
     """A fresh agent. Raises ``UserError`` where agent and environment do not fit together."""
     agent, world = cast(DqnConfig, config.agent), world_of(config.env)
-    policy, policy_kwargs = world.policy(config, env)
+    policy, policy_kwargs = world.policy(config)
     first, last = agent.learning_rate, agent.learning_rate_final
     return MaskableDQN(
         policy,
@@ -70,7 +70,7 @@ class _Straight:
         self.first, self.last = first, last
 
     def __call__(self, left: float) -> float:
-        return self.last + (self.first - self.last) * left
+        return self.last + (self.first - self.last) * max(left, 0.0)  # the last vector step may pass the end
 
 
 def train(config: TrainConfig, *, callbacks: list[BaseCallback] | None = None) -> Scores:
@@ -83,11 +83,12 @@ def train(config: TrainConfig, *, callbacks: list[BaseCallback] | None = None) -
     Raises ``UserError`` for settings that do not fit together and for folders and checkpoints that cannot be read.
     """
     th.set_num_threads(config.threads)
+    world = world_of(config.env)
+    world.policy(config)  # what does not fit together is told before anything is compiled
     env = make_training_env(config)
     model = make_agent(config, env)
     folder = RunFolder.open(config.resume) if config.resume else RunFolder.create(config)
     try:
-        world = world_of(config.env)
         _learn(config, model, folder, world, callbacks or [])
         scores = world.score(config, env, folder)
         folder.write_json("summary.json", {"steps": model.num_timesteps, "seed": config.seed, **scores.to_dict()})

@@ -55,7 +55,7 @@ class Judge(Protocol):
 class World(Protocol):
     """One kind of environment. Raises ``UserError`` for settings that do not fit together."""
 
-    def policy(self, config: TrainConfig, env: Any) -> tuple[Any, dict[str, Any]]:
+    def policy(self, config: TrainConfig) -> tuple[Any, dict[str, Any]]:
         """Policy class (or name) of an agent and its keyword arguments."""
 
     def replay(self, config: TrainConfig, env: Any) -> dict[str, Any]:

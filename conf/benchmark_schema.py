@@ -14,6 +14,7 @@ from conf.schema import (
     FORMATS,
     MOST_SEED,
     SCENARIOS,
+    DistPrivacyConfig,
     TokenBucketConfig,
     TrainConfig,
     without_choices,
@@ -204,6 +205,10 @@ class FigureConfig(BenchmarkConfig):
     def check(self) -> None:
         """Raise ValueError where two kinds of figure are asked for at once, or nothing is to be drawn."""
         super().check()
+        if not isinstance(self.env, DistPrivacyConfig):
+            raise ValueError(
+                f"env is of {self.env.id}, but figures are of segment allocation, expected env=distprivacy"
+            )
         kinds = ("traffic_prices", "leave_after", "ssims", "fleets")
         given = [name for name in kinds if getattr(self, name)]
         if len(given) > 1:

@@ -136,7 +136,7 @@ def test_trace_files_are_trained_on_and_scored_without_policies_that_know_the_pr
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert {row["policy"] for row in result["policies"]} == {"dqn", "iid-mdp", "fixed", "greedy", "random"}
-    assert "belief is left out: it must know the processes behind a trace" in err
+    assert "belief is left out: it must know how the trace came about" in err
     assert all(row["loss_realised"] is None for row in result["policies"])
     assert (run / "best_model.zip").exists()
     generator = TraceList([drawn])
@@ -202,6 +202,10 @@ def test_another_scenario_forgets_the_changes_of_the_run() -> None:
     asked = asked_for(EvaluateConfig(run=["x"], scenario="s2", rate=0.3), own)
     assert (asked.scenario, asked.spread, asked.rate, asked.rates) == ("s2", None, 0.3, [])
     assert asked_for(EvaluateConfig(run=["x"]), own) == own
+    assert asked_for(EvaluateConfig(run=["x"], depth=9.0), own).rates == [0.1, 0.2], "what is not asked for stays"
+    given = TokenBucketConfig(scenario="a.csv", weak_loss=0.3)
+    assert asked_for(EvaluateConfig(run=["x"], instance="/b/a.csv"), given).weak_loss == 0.3
+    assert asked_for(EvaluateConfig(run=["x"], scenario="s1"), given).weak_loss is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 from conf.schema import TOKEN_BASELINES
 from envs.token_bucket.bucket import Bucket
 from envs.token_bucket.generator import Generator, TraceGenerator, TraceList
+from envs.token_bucket.metrics import LocalReset
 from optimal.token_bucket.baselines import Chance, Greedy, Never, fixed_threshold, send_share
 from optimal.token_bucket.belief import belief
 from optimal.token_bucket.clairvoyant import Clairvoyant
@@ -48,7 +49,11 @@ def baseline(name: str, generator: Generator, bucket: Bucket, seed: int = 0) -> 
 
 def available(names: list[str], generator: Generator) -> list[str]:
     """Those of ``names`` that can be made for a generator."""
-    return [name for name in names if isinstance(generator, TraceGenerator) or name not in NEEDS_PROCESSES]
+    if not isinstance(generator, TraceGenerator):
+        return [name for name in names if name not in NEEDS_PROCESSES]
+    for_ever = isinstance(generator.metrics, LocalReset) and not generator.metrics.reset
+    # a band that never changes makes every location a problem of its own
+    return [name for name in names if not (for_ever and name == "belief")]
 
 
 def _of_processes(name: str, generator: TraceGenerator, bucket: Bucket, seed: int) -> Policy:

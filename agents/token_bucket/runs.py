@@ -41,11 +41,13 @@ def asked_for(
     own = TokenBucketConfig() if trained is None else trained
     source = config.instance or config.scenario
     if source is not None and source != own.scenario:
-        # a run's own changes of its scenario say nothing about another one
+        # a run's own changes of its scenario say nothing about another one; a loss is asked for nowhere else
         plain = TokenBucketConfig()
-        names = ("distribution", "spread", "reset", "arrivals", "gaps", "leave", "mean_gap", "weak_loss")
+        names = ("distribution", "spread", "reset", "arrivals", "gaps", "leave", "mean_gap")
         own = replace(own, scenario=source, **{name: getattr(plain, name) for name in names})
-    if config.rate is not None or config.depth is not None:
-        rate = own.rate if config.rate is None else config.rate
-        own = replace(own, rate=rate, depth=own.depth if config.depth is None else config.depth, rates=[], depths=[])
+        own.weak_loss = own.weak_loss if source.endswith(".csv") else None
+    if config.rate is not None:
+        own = replace(own, rate=config.rate, rates=[])
+    if config.depth is not None:
+        own = replace(own, depth=config.depth, depths=[])
     return own

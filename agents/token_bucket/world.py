@@ -50,7 +50,7 @@ COLUMNS: dict[str, str] = {
 class TokenBucketWorld:
     """See ``agents.worlds.World``."""
 
-    def policy(self, config: TrainConfig, env: Any) -> tuple[Any, dict[str, Any]]:
+    def policy(self, config: TrainConfig) -> tuple[Any, dict[str, Any]]:
         """See ``World``."""
         agent, world = cast(DqnConfig, config.agent), cast(TokenBucketConfig, config.env)
         if agent.policy == "device":
@@ -108,6 +108,9 @@ def title_of(world: TokenBucketConfig, streams: Streams) -> str:
     """What is played, in words."""
     rates, depths = world.rates or [world.rate], world.depths or [world.depth]
     bucket = f"r {', '.join(f'{r:g}' for r in rates)}, b {', '.join(f'{b:g}' for b in depths)}"
+    if world.scenario.endswith(".csv"):
+        parts = "the whole trace" if len(streams) == 1 else f"{len(streams)} windows of the trace"
+        return f"{world.scenario}, {bucket}, {parts}, {streams.length:,} frames"
     return f"{world.scenario}, {bucket}, {len(streams)} held-out streams of {streams.length:,} frames"
 
 
@@ -119,7 +122,9 @@ def score_all(
         outcomes = [_play_learned(one, streams, frames) for one in learned]
         wanted = available(list(baselines), frames.generator)
         for name in set(baselines) - set(wanted):
-            print(f"{name} is left out: it must know the processes behind a trace", file=sys.stderr)
+            print(
+                f"{name} is left out: it must know how the trace came about, or cannot be made for it", file=sys.stderr
+            )
         references = available([BASE, HEADLINE], frames.generator)
         played = {}
         for name in dict.fromkeys([*wanted, *references]):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from envs._jit import kernel
 from envs.token_bucket.bucket import Bucket
 from envs.token_bucket.dynamics import tokens_after
-from envs.token_bucket.generator import Generator
+from envs.token_bucket.generator import Generator, TraceList
 from envs.token_bucket.types import GAP, LOCATION, METRIC, REGIME, REWARD, Trace
 
 TEST_SEED, VALIDATION_SEED = 20_260, 20_261
@@ -35,10 +35,13 @@ class Streams:
     def draw(cls, generator: Generator, count: int, length: int, seed: int) -> Streams:
         """``count`` streams of ``length`` decisions, from generators spawned from ``seed``.
 
-        Given traces (``TraceList``) that are shorter limit the length: all are cut to the shortest one.
+        Given traces (``TraceList``) that are not longer are played whole, once each, cut to the shortest one.
         """
         seeds = np.random.SeedSequence([seed, _HELD_OUT]).spawn(count)
-        rows = [generator.draw(np.random.default_rng(one), length + 1).frames() for one in seeds]
+        if isinstance(generator, TraceList) and generator.longest <= length + 1:
+            rows = [trace.frames() for trace in generator.traces]
+        else:
+            rows = [generator.draw(np.random.default_rng(one), length + 1).frames() for one in seeds]
         shortest = min(len(row) for row in rows) - 1
         frames = np.stack([row[:shortest] for row in rows])
         return cls(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ def print_table(rows: Sequence[Row]) -> None:
             f"{row.own_rate:g}, {row.own_depth:g}",
             f"{100 * row.dropped:.1f} %",
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:

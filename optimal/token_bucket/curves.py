@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,7 @@ def _print(rows: list[Row]) -> None:
     for row in rows:
         cells = [_text(row[f"published {name}"]) for name in shown] + [_text(row[name]) for name in OURS]
         table.add_row(row["panel"], f"{row['x']:g}", *cells)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
 
 
 if __name__ == "__main__":
