@@ -234,3 +234,13 @@ def test_wrong_settings_are_told_in_one_sentence(
     assert main("train", TrainConfig, train_command, TRAIN_PATHS, argv=[*tiny, "steps=10", *argv]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.strip().count("\n") == 0 and sentence in err and list(tmp_path.iterdir()) == []
+
+
+def test_seconds_of_training_come_close_to_the_causal_optimum(tmp_path: Path) -> None:
+    argv = ["steps=57_600", "evaluate_every=57_600", "evaluate_instances=16", "final_instances=16", "progress=false"]
+    more = ["env=token_bucket", "baselines=[]", "checkpoint_every=0", "tensorboard=false", "device=cpu", "format=json"]
+    paths = [f"run_root={tmp_path}", "name=run", "env.evaluation_length=4000"]
+    assert main("train", TrainConfig, train_command, TRAIN_PATHS, argv=[*argv, *more, *paths]) == 0
+    (row,) = RunFolder.open(tmp_path / "run").read_json("summary.json")["policies"]
+    # a ninth of the default training; what learns nothing of the past has 0, the default run some .95
+    assert row["score"] > 0.7
