@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -17,14 +18,16 @@ from typing import Any
 import numba
 from numba.core import config as numba_config
 
-_CONSTANTS = ("state.py", "tables.py", "features.py")
+_CONSTANTS = ("state.py", "tables.py", "features.py", "types.py")
 """Modules without kernels whose constants are compiled into those of others."""
+_KERNELS = re.compile(rb"_jit import (\([^)]*|[^\n]*)kernel")
+"""What a module with kernels imports; others take ``announce_compilation`` alone."""
 
 
 def kernel_sources(root: Path) -> list[Path]:
     """Files under ``root`` whose text ends up in compiled kernels."""
     found = (source for package in ("envs", "agents", "optimal") for source in sorted((root / package).rglob("*.py")))
-    return [source for source in found if source.name in _CONSTANTS or b"_jit import" in source.read_bytes()]
+    return [source for source in found if source.name in _CONSTANTS or _KERNELS.search(source.read_bytes())]
 
 
 def cache_folder(root: Path = Path(__file__).parent.parent) -> Path:

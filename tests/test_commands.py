@@ -174,7 +174,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         {"baselines": ["greedy", "greedy"]},
         r"^run and baselines name greedy twice, expected distinct ones$",
     ),
-    (run_evaluate, {"baselines": ["best"]}, r"^baseline is 'best', expected one of random, greedy"),
+    (run_evaluate, {"baselines": ["best"]}, r"^baselines has the entry best, expected out of random, greedy"),
     (run_evaluate, {"baselines": ["greedy"], "instance": "a.txt"}, r"^scenario is 'a.txt', expected one of lenet-10"),
     (run_rollout, {}, r"^expected exactly one of run and baseline, neither is given$"),
     (run_rollout, {"baseline": "greedy", "out": "a.png"}, r"^out is a.png, expected a path that ends in .gif$"),

@@ -16,11 +16,11 @@ def test_every_module_that_a_kernel_module_takes_numbers_from_is_hashed() -> Non
     assert ROOT / "envs/distprivacy/dynamics.py" in hashed
     for source in hashed:
         text = source.read_text()
-        modules = re.findall(r"^from (envs\.distprivacy) import (\w+) as", text, re.M)
+        modules = re.findall(r"^from (envs\.\w+) import (\w+) as", text, re.M)
         modules += [
             tuple(path.rsplit(".", 1))
             for path, names in re.findall(
-                r"^from (envs\.distprivacy\.\w+|agents\.\w+) import ([^(\n]+|\([^)]*\))", text, re.M
+                r"^from ((?:envs|agents|optimal)\.\w+(?:\.\w+)?) import ([^(\n]+|\([^)]*\))", text, re.M
             )
             if re.search(r"\b[A-Z_]{3,}\b", names)
         ]

@@ -65,7 +65,12 @@ def test_wrong_folders_are_refused_in_one_sentence(tmp_path: Path) -> None:
         (config, config, good, r"config.yaml is a file, expected a folder that"),
         (tmp_path / "empty", config, good, r"run folder .*empty holds no config.yaml"),
         (path, config, "a: [1\n", r"config.yaml: cannot be read as YAML: while parsing"),
-        (path, config, "", r"config.yaml: env.id is null, expected one of offramp/DistPrivacy-v0 \(written by"),
+        (
+            path,
+            config,
+            "",
+            r"config.yaml: env.id is null, expected one of offramp/DistPrivacy-v0, offramp/TokenBucket-v0 \(written by",
+        ),
         (path, config, good.replace("seed:", "sede:"), r"config.yaml: sede: Key 'sede' .*\(written by offramp"),
         (path, config, good.replace("hidden: 32", "hidden: x"), r"config.yaml: agent.hidden: Value 'x' .*\(written by"),
         (path, config, good.replace("hidden: 32", "hidden: 0"), r"config.yaml: agent.hidden is 0, expected a whole"),
