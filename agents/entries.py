@@ -90,6 +90,13 @@ def distinct(entries: Sequence[Entry]) -> None:
             raise UserError(f"two policies are named {name}, expected distinct names (agent.name, or the run folders')")
 
 
+def distinct_names(names: Sequence[str]) -> None:
+    """Raise ``UserError`` where runs and baselines to be scored share a name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"run and baselines name {name} twice, expected distinct ones")
+
+
 def reference_outcome(instances: InstanceSet, references: Sequence[Reference | None]) -> Outcome | None:
     """The replayed placements of references as an outcome; None unless every instance has one.
 

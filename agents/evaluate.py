@@ -43,6 +43,7 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     from rich.console import Console
 
     from agents.baselines import baseline
+    from agents.entries import distinct_names
     from agents.learned import load
     from agents.run_folder import RunFolder
     from agents.scores import score_all
@@ -66,10 +67,7 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     search = partial(load, samples=config.samples, local_search=config.local_search, seed=config.seed)
     policies = [*map(search, config.run), *(baseline(name, config.seed) for name in config.baselines)]
     names = [policy.name for policy in policies]
-    if len(set(names)) < len(names):
-        raise UserError(
-            f"run and baselines name {next(n for n in names if names.count(n) > 1)} twice, expected distinct ones"
-        )
+    distinct_names(names)
     instances, title = instances_of(config, world)
     scores = score_all(policies, instances, title)
     result = scores.to_dict()

@@ -24,6 +24,7 @@ def one_line(text: str) -> str:
 
 def unknown_key(name: str, known: Sequence[str]) -> str:
     """The sentence on an unknown key, with the nearest known one: by its last part, then by likeness."""
+    known = [entry for entry in known if entry != name]  # a key of another environment or agent than the chosen one
     section, _, last = name.rpartition(".")
     leaves = {entry.rpartition(".")[2]: entry for entry in reversed(known)}
     within = [entry for entry in known if entry.rpartition(".")[0] == section]

@@ -139,6 +139,9 @@ def test_trace_files_are_trained_on_and_scored_without_policies_that_know_the_pr
     assert "belief is left out: it must know how the trace came about" in err
     assert all(row["loss_realised"] is None for row in result["policies"])
     assert (run / "best_model.zip").exists()
+    trace.write_text("time,cost_1,metric_1,cost_2,metric_2\n0,1,0.1,2,0.2\n1,1,0.1,2,0.2\n")
+    with pytest.raises(ValueError, match=r"trace\.csv: a trace has 2 send levels, expected one"):
+        frames_of_config(TokenBucketConfig(scenario=str(trace)))
     generator = TraceList([drawn])
     assert available(["belief", "fixed"], generator) == ["fixed"]
     with pytest.raises(ValueError, match="baseline is belief, which must know the processes"):
@@ -220,6 +223,7 @@ def test_another_scenario_forgets_the_changes_of_the_run() -> None:
         (["baselines=[subset]"], "baselines has the entry subset, expected out of belief"),
         (["agent.policy=device"], "agent.policy is device, which is for segment allocation"),
         (["agent.batch_size=30"], "agent.batch_size is 30, expected a multiple of agent.group"),
+        (["agent=dqn_paper"], "env.privacy_scope is an unknown key, expected one of those that --help lists"),
         (["env.include_latent=true"], "agent.policy is token and env.include_latent is true"),
         (["env=distprivacy", "agent.replay=counterfactual"], "agent.n_steps is 20 and agent.replay is counterfactual"),
         (["env=distprivacy", "agent.policy=token"], "agent.policy is token, which is for token-bucket offloading"),

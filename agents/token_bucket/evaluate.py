@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from agents.entries import distinct_names
 from agents.learned import load_model
 from agents.output import plain
 from agents.run_folder import RunFolder
@@ -40,10 +41,7 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         for folder in folders
     ]
     names = [policy.name for policy in policies] + config.baselines
-    if len(set(names)) < len(names):
-        raise UserError(
-            f"run and baselines name {next(n for n in names if names.count(n) > 1)} twice, expected distinct ones"
-        )
+    distinct_names(names)
     frames = frames_of_config(world)
     count = STREAMS if config.instances is None else config.instances
     streams = Streams.draw(frames.generator, count, world.evaluation_length, config.seed)

@@ -18,11 +18,12 @@ from envs.distprivacy.simulator import Options
 from envs.distprivacy.supply import BLOCK, MOST_TRIES, Supply, absent_slots, no_decision_error
 from envs.distprivacy.types import Instance, RequestSolution
 from envs.distprivacy.warmup import warm_up
+from envs.rendering import Rendered
 
 ObsType = NDArray[np.float32]
 
 
-class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
+class DistPrivacyEnv(Rendered, gym.Env[ObsType, np.int64]):
     """Place the feature maps of a CNN on untrusted devices: lowest latency, no device sees enough to rebuild the picture.
 
     ## Description
@@ -74,6 +75,7 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
     v0: first version.
     """
 
+    viewer_module = "envs.distprivacy.viewer"
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}
 
     def __init__(
@@ -110,10 +112,7 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
         self.simulator = make_simulator(self.generator, options, max_devices)
         self.observation_space, self.action_space = make_spaces(self.simulator)  # type: ignore[assignment]
         self.observation_layout = self.simulator.observation_layout
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(
-                f"render_mode is {render_mode!r}, expected one of {', '.join(self.metadata['render_modes'])}"
-            )
+        self.check_render_mode(render_mode)
         self.render_mode = render_mode
         rows, places = self.simulator.new_state(1)
         self._row, self._place = rows[0], places[0]
@@ -125,7 +124,6 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
         self._given: Instance | None = None  # instance of the current period, if the caller gave it
         self._begun = False
         self._over = True
-        self._viewer: Any = None
         tables = self.simulator.tables
         self._arguments = (self.simulator.dims, tables.layers, tables.networks)
         warm_up()
@@ -171,29 +169,6 @@ class DistPrivacyEnv(gym.Env[ObsType, np.int64]):
     def action_masks(self) -> NDArray[np.bool_]:
         """Which devices may take the next map, bool ``(max_devices,)`` (the name that sb3-contrib's MaskablePPO asks for)."""
         return self._mask.astype(np.bool_)
-
-    def render(self) -> Any:
-        """The current placement: an RGB array ``(height, width, 3)``, a window, or a text table."""
-        if self.render_mode is None:
-            gym.logger.warn("render() needs a render_mode, e.g. gym.make(..., render_mode='rgb_array')")
-            return None
-        from envs.distprivacy import viewer
-
-        if self.render_mode == "ansi":
-            return viewer.to_text(self)
-        if self._viewer is None:
-            self._viewer = viewer.Viewer()
-        frame = self._viewer.draw(self)
-        if self.render_mode == "human":
-            self._viewer.show(frame, self.metadata["render_fps"])
-            return None
-        return frame
-
-    def close(self) -> None:
-        """Close the window, if there is one."""
-        if self._viewer is not None:
-            self._viewer.close()
-            self._viewer = None
 
     # --- what else users ask for -------------------------------------------------------------------------------------
     @property

@@ -13,7 +13,7 @@ from envs.distprivacy.colours import device_colours
 from envs.distprivacy.layer_panel import draw_layer
 from envs.distprivacy.panels import Layout, draw_chain, draw_devices, draw_latency, draw_legend, draw_title, limit_text
 from envs.distprivacy.snapshot import PLACING, REJECTED, SERVED, Snapshot, take_snapshot
-from envs.window import Window
+from envs.rendering import FrameViewer, text_console
 
 if TYPE_CHECKING:
     from envs.distprivacy.env import DistPrivacyEnv
@@ -36,26 +36,14 @@ def draw_snapshot(snap: Snapshot) -> Frame:
     return canvas.array()
 
 
-class Viewer:
-    """Draws an environment, and shows frames in a window."""
+class Viewer(FrameViewer):
+    """See ``FrameViewer``."""
 
-    def __init__(self) -> None:
-        self._window = Window("Offramp: segment allocation")
+    title = "Offramp: segment allocation"
 
-    def draw(self, env: DistPrivacyEnv) -> Frame:
-        """The present state of ``env`` (unwrapped) as uint8 ``(height, width, 3)``.
-
-        Raises ``gymnasium.error.ResetNeeded`` before the first ``reset``.
-        """
+    def draw(self, env: Any) -> Frame:
+        """See ``FrameViewer``."""
         return draw_snapshot(take_snapshot(env))
-
-    def show(self, frame: Frame, fps: float) -> None:
-        """Show a frame: see ``Window.show``."""
-        self._window.show(frame, fps)
-
-    def close(self) -> None:
-        """Close the window, if there is one; the next ``show`` opens a new one."""
-        self._window.close()
 
 
 def to_text(env: DistPrivacyEnv, *, colour: bool = False) -> str:
@@ -63,19 +51,8 @@ def to_text(env: DistPrivacyEnv, *, colour: bool = False) -> str:
 
     ``colour``: with ANSI escape codes. Raises ``gymnasium.error.ResetNeeded`` before the first ``reset``.
     """
-    from rich.console import Console
-
     stream = StringIO()
-    # legacy_windows=False: the text may go to a file or a log, not to the console that happens to be there
-    console = Console(
-        file=stream,
-        width=TEXT_WIDTH,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        legacy_windows=False,
-        highlight=False,
-        emoji=False,
-    )
+    console = text_console(stream, TEXT_WIDTH, colour=colour)
     snap = take_snapshot(env)
     _print_facts(console, snap)
     _print_layers(console, snap)

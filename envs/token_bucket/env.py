@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from envs.rendering import Rendered
 from envs.token_bucket import batch
 from envs.token_bucket.bucket import Bucket
 from envs.token_bucket.build import Options, make_world
@@ -23,7 +24,7 @@ from envs.token_bucket.warmup import warm_up
 ObsType = NDArray[np.float32]
 
 
-class TokenBucketEnv(gym.Env[ObsType, np.int64]):
+class TokenBucketEnv(Rendered, gym.Env[ObsType, np.int64]):
     """Keep an image or send it to a stronger classifier, at one token of a bucket: lowest loss at a limited rate.
 
     ## Description
@@ -87,6 +88,7 @@ class TokenBucketEnv(gym.Env[ObsType, np.int64]):
     v0: first version.
     """
 
+    viewer_module = "envs.token_bucket.viewer"
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}
 
     def __init__(
@@ -97,10 +99,7 @@ class TokenBucketEnv(gym.Env[ObsType, np.int64]):
         **options: Unpack[Options],
     ) -> None:
         self.world = make_world(scenario, **options)
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(
-                f"render_mode is {render_mode!r}, expected one of {', '.join(self.metadata['render_modes'])}"
-            )
+        self.check_render_mode(render_mode)
         self.render_mode = render_mode
         window = self.world.dynamics.window
         self.observation_layout = window.layout
@@ -118,7 +117,6 @@ class TokenBucketEnv(gym.Env[ObsType, np.int64]):
         self._ints, self._floats = np.zeros(batch.N_INT, np.int64), np.zeros(batch.N_FLOAT)
         self._past: list[tuple[int, bool]] = []  # tokens before each decision and whether it sent, for drawing
         self._over, self._has_reward = True, False
-        self._viewer: Any = None
         warm_up()
 
     # --- Gymnasium ---------------------------------------------------------------------------------------------------
@@ -166,29 +164,6 @@ class TokenBucketEnv(gym.Env[ObsType, np.int64]):
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are possible, bool ``(2,)`` (the name that sb3-contrib's MaskablePPO asks for)."""
         return self._mask.astype(np.bool_)
-
-    def render(self) -> Any:
-        """The episode so far: an RGB array ``(height, width, 3)``, a window, or a text table."""
-        if self.render_mode is None:
-            gym.logger.warn("render() needs a render_mode, e.g. gym.make(..., render_mode='rgb_array')")
-            return None
-        from envs.token_bucket import viewer
-
-        if self.render_mode == "ansi":
-            return viewer.to_text(self)
-        if self._viewer is None:
-            self._viewer = viewer.Viewer()
-        frame = self._viewer.draw(self)
-        if self.render_mode == "human":
-            self._viewer.show(frame, self.metadata["render_fps"])
-            return None
-        return frame
-
-    def close(self) -> None:
-        """Close the window, if there is one."""
-        if self._viewer is not None:
-            self._viewer.close()
-            self._viewer = None
 
     # --- the pure functions ------------------------------------------------------------------------------------------
     def transition(

@@ -132,7 +132,11 @@ def as_generator(
         return TraceList([source], loss)
     from envs.token_bucket.trace_file import load_trace
 
-    return TraceList([load_trace(source)], loss)
+    trace = load_trace(source)
+    try:
+        return TraceList([trace], loss)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
 
 
 def _check_kind(source: object) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.drawing import Canvas
+from envs.rendering import FrameViewer, text_console
 from envs.token_bucket.panels import HEIGHT, WIDTH, draw_bucket, draw_legend, draw_title, facts, loss, number
 from envs.token_bucket.snapshot import DECIDING, EMPTY, OVER, Snapshot, take_snapshot
 from envs.token_bucket.time_panels import draw_time
-from envs.window import Window
 
 if TYPE_CHECKING:
     from envs.token_bucket.env import TokenBucketEnv
@@ -34,26 +34,14 @@ def draw_snapshot(snap: Snapshot) -> Frame:
     return canvas.array()
 
 
-class Viewer:
-    """Draws an environment, and shows frames in a window."""
+class Viewer(FrameViewer):
+    """See ``FrameViewer``."""
 
-    def __init__(self) -> None:
-        self._window = Window("Offramp: token-bucket offloading")
+    title = "Offramp: token-bucket offloading"
 
-    def draw(self, env: TokenBucketEnv) -> Frame:
-        """The present state of ``env`` (unwrapped) as uint8 ``(height, width, 3)``.
-
-        Raises ``gymnasium.error.ResetNeeded`` before the first ``reset``.
-        """
+    def draw(self, env: Any) -> Frame:
+        """See ``FrameViewer``."""
         return draw_snapshot(take_snapshot(env))
-
-    def show(self, frame: Frame, fps: float) -> None:
-        """Show a frame: see ``Window.show``."""
-        self._window.show(frame, fps)
-
-    def close(self) -> None:
-        """Close the window, if there is one; the next ``show`` opens a new one."""
-        self._window.close()
 
 
 def to_text(env: TokenBucketEnv, *, colour: bool = False) -> str:
@@ -61,19 +49,8 @@ def to_text(env: TokenBucketEnv, *, colour: bool = False) -> str:
 
     ``colour``: with ANSI escape codes. Raises ``gymnasium.error.ResetNeeded`` before the first ``reset``.
     """
-    from rich.console import Console
-
     stream = StringIO()
-    # legacy_windows=False: the text may go to a file or a log, not to the console that happens to be there
-    console = Console(
-        file=stream,
-        width=TEXT_WIDTH,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        legacy_windows=False,
-        highlight=False,
-        emoji=False,
-    )
+    console = text_console(stream, TEXT_WIDTH, colour=colour)
     snap = take_snapshot(env)
     status = {DECIDING: "keep or send?", EMPTY: "[red]no token: keep[/red]", OVER: "[green]episode over[/green]"}
     refused = "  [red](the last send had no token)[/red]" if snap.refused else ""
