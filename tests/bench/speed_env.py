@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
+from _rates import Stopwatch, scalar_rate, vector_rate
 from rich.console import Console
 from rich.table import Table
 
@@ -29,51 +29,19 @@ VECTOR_STEPS = {64: 3_000, 1024: 400}
 BARS: dict[int, float] = {64: 1.0, 1024: 0.15}
 
 
-def scalar_rate(env_id: str, **arguments: Any) -> float:
+def scalar(env_id: str, **arguments: Any) -> float:
     """Steps per second of one environment through ``gym.make``, resets included."""
-    env: Any = gym.make(env_id, **arguments)
-    _, info = env.reset(seed=0)
-    spent = 0.0
-    for step in range(SCALAR_STEPS):
-        action = int(info["action_mask"].argmax()) if env_id == OURS else step % 2
-        started = time.perf_counter()
-        _, _, terminated, truncated, info = env.step(action)
-        if terminated or truncated:
-            _, info = env.reset()
-        spent += time.perf_counter() - started
-    return SCALAR_STEPS / spent
+    return scalar_rate(env_id, SCALAR_STEPS, lambda mask: mask.argmax(), **arguments)
 
 
-def scalar_rate_unchecked(env_id: str) -> float:
-    """``scalar_rate`` without Gymnasium's passive checker."""
-    return scalar_rate(env_id, disable_env_checker=True)
+def scalar_unchecked(env_id: str) -> float:
+    """``scalar`` without Gymnasium's passive checker."""
+    return scalar(env_id, disable_env_checker=True)
 
 
-def vector_rate(env_id: str, num_envs: int) -> float:
+def vector(env_id: str, num_envs: int) -> float:
     """Steps per second over all sub-environments of the ``vector_entry_point``."""
-    env: Any = gym.make_vec(env_id, num_envs=num_envs, vectorization_mode="vector_entry_point")
-    _, info = env.reset(seed=0)
-    rng, spent = np.random.default_rng(0), 0.0
-    for _ in range(VECTOR_STEPS[num_envs]):
-        actions = info["action_mask"].argmax(axis=1) if env_id == OURS else rng.integers(2, size=num_envs)
-        started = time.perf_counter()
-        _, _, _, _, info = env.step(actions)
-        spent += time.perf_counter() - started
-    return num_envs * VECTOR_STEPS[num_envs] / spent
-
-
-class Stopwatch:
-    """Sums the seconds that calls of a function take."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function, self.seconds = function, 0.0
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Call the function."""
-        started = time.perf_counter()
-        result = self._function(*arguments)
-        self.seconds += time.perf_counter() - started
-        return result
+    return vector_rate(env_id, num_envs, VECTOR_STEPS[num_envs], lambda mask: mask.argmax(axis=1))
 
 
 def profile(num_envs: int) -> dict[str, float]:
@@ -115,10 +83,10 @@ def table_of(title: str, heads: tuple[str, ...]) -> Table:
 def main(repeats: int) -> None:
     """Print medians of ``repeats`` interleaved measurements, then the profile of a vector step."""
     cases: list[tuple[str, Callable[[str], float], str]] = [
-        ("scalar, gym.make", scalar_rate, "2"),
-        ("scalar, both unchecked", scalar_rate_unchecked, ""),
+        ("scalar, gym.make", scalar, "2"),
+        ("scalar, both unchecked", scalar_unchecked, ""),
     ]
-    cases += [(f"vector {n}", partial(vector_rate, num_envs=n), f"{bar:g}") for n, bar in BARS.items()]
+    cases += [(f"vector {n}", partial(vector, num_envs=n), f"{bar:g}") for n, bar in BARS.items()]
     table = table_of(
         f"steps per second, medians of {repeats}", ("case", "offramp", "CartPole", "ratio", "lowest", "bar")
     )

@@ -1,4 +1,4 @@
-"""Speed of the token-bucket references against their bars: ``python tests/bench/bench_token_bucket_references.py --help``.
+"""Speed of the token-bucket references against their bars: ``python tests/bench/speed_token_bucket_references.py --help``.
 
 One thread each. Bars: thresholds by tokens played at 20 million frames/s; the independent-frames program with 400 micro-tokens
 in 0.5 s; regimes in 1 s; the belief policy built in 20 s; the clairvoyant program of a million frames in 1 s, capacity 40; the

@@ -1,4 +1,4 @@
-"""Steps per second of the token bucket, beside CartPole in the same run: ``python tests/bench/bench_token_bucket.py``.
+"""Steps per second of the token bucket, beside CartPole in the same run: ``python tests/bench/speed_token_bucket.py``.
 
 Default scenario and observation, a send whenever there is a token, copies on; ours and CartPole take turns, and choosing the
 actions is not timed. The bars, on one quiet core: 50,000 steps/s scalar, a million at 64 and five million at 1,024
@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
+from _rates import Stopwatch, scalar_rate, vector_rate
 from rich.console import Console
 from rich.table import Table
 
@@ -29,46 +29,14 @@ BARS: dict[int, float] = {64: 1e6, 1024: 5e6}
 SCALAR_BAR = 50_000
 
 
-def scalar_rate(env_id: str) -> float:
-    """Steps per second of one environment through ``gym.make``, resets included, without the passive checker."""
-    env: Any = gym.make(env_id, disable_env_checker=True)
-    _, info = env.reset(seed=0)
-    spent = 0.0
-    for step in range(SCALAR_STEPS):
-        action = int(info["action_mask"][1]) if env_id == OURS else step % 2
-        started = time.perf_counter()
-        _, _, terminated, truncated, info = env.step(action)
-        if terminated or truncated:
-            _, info = env.reset()
-        spent += time.perf_counter() - started
-    return SCALAR_STEPS / spent
+def scalar(env_id: str) -> float:
+    """Steps per second of one environment, without the passive checker."""
+    return scalar_rate(env_id, SCALAR_STEPS, lambda mask: mask[1], disable_env_checker=True)
 
 
-def vector_rate(env_id: str, num_envs: int, **arguments: Any) -> float:
-    """Steps per second over all sub-environments of the ``vector_entry_point``; every one begins new episodes too."""
-    env: Any = gym.make_vec(env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", **arguments)
-    _, info = env.reset(seed=0)
-    rng, spent = np.random.default_rng(0), 0.0
-    for _ in range(VECTOR_STEPS[num_envs]):
-        actions = info["action_mask"][:, 1] if env_id == OURS else rng.integers(2, size=num_envs)
-        started = time.perf_counter()
-        _, _, _, _, info = env.step(actions)
-        spent += time.perf_counter() - started
-    return num_envs * VECTOR_STEPS[num_envs] / spent
-
-
-class Stopwatch:
-    """Sums the seconds that calls of a function take."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function, self.seconds = function, 0.0
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Call the function."""
-        started = time.perf_counter()
-        result = self._function(*arguments)
-        self.seconds += time.perf_counter() - started
-        return result
+def vector(env_id: str, num_envs: int, **arguments: Any) -> float:
+    """Steps per second over all sub-environments; every one begins new episodes too."""
+    return vector_rate(env_id, num_envs, VECTOR_STEPS[num_envs], lambda mask: mask[:, 1], **arguments)
 
 
 def profile(num_envs: int) -> dict[str, float]:
@@ -102,8 +70,8 @@ def table_of(title: str, *heads: str) -> Table:
 
 def main(repeats: int) -> None:
     """Print medians of ``repeats`` interleaved measurements, the rates of all scenarios, and the profile."""
-    cases: list[tuple[str, Callable[[str], float], float]] = [("scalar", scalar_rate, SCALAR_BAR)]
-    cases += [(f"vector {n}", partial(vector_rate, num_envs=n), bar) for n, bar in BARS.items()]
+    cases: list[tuple[str, Callable[[str], float], float]] = [("scalar", scalar, SCALAR_BAR)]
+    cases += [(f"vector {n}", partial(vector, num_envs=n), bar) for n, bar in BARS.items()]
     table = table_of(
         f"steps per second, medians of {repeats}", "case", "offramp", "highest", "CartPole", "ratio", "bar"
     )
@@ -116,7 +84,7 @@ def main(repeats: int) -> None:
         table.add_row(name, f"{ours:,.0f}", f"{highest:,.0f}", f"{peer:,.0f}", f"{ratio:.2f}", f"{bar:,.0f}")
     others = table_of("million steps per second, vector 1,024", "scenario", "offramp")
     for name in SCENARIOS:
-        rates = [vector_rate(OURS, 1024, scenario=name) for _ in range(repeats)]
+        rates = [vector(OURS, 1024, scenario=name) for _ in range(repeats)]
         others.add_row(name, f"{median(rates) / 1e6:.2f}")
     parts = table_of(
         "where a vector step's time goes", "ns per environment step", *(f"vector {n:,}" for n in VECTOR_STEPS)
