@@ -10,6 +10,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from envs._jit import kernel
+
 Gaps = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Gaps ``(count - 1,)`` in time units, at least 1, and the regime in force at each frame ``(count,)``."""
 
@@ -153,49 +155,87 @@ class MarkovModulated:
 
     def sample(self, rng: np.random.Generator, count: int) -> Gaps:
         """See ``ArrivalProcess``."""
-        state = int(np.searchsorted(np.cumsum(self.time_shares)[:-1], rng.random(), side="right"))
-        times, regimes = [np.zeros(1, np.int64)], [np.full(1, state, np.int64)]
+        law = _law(self)
+        state = bisect_right(law.bounds, rng.random())
+        times, regimes = np.zeros(count, np.int64), np.full(count, state, np.int64)
         have, clock = 1, 0
-        frames_a_visit = 1.0 / (self.mean_gap * float(self.time_shares @ np.array(self.leave)))
         while have < count:
-            visits = int((count - have) / frames_a_visit) + 2
+            visits = int((count - have) / law.frames_a_visit) + 2
             states = self._visits(rng, state, visits + 1)
-            lengths = rng.geometric(np.array(self.leave)[states[:-1]]).astype(np.int64)
-            starts = clock + np.append(0, np.cumsum(lengths))
-            state, clock = int(states[-1]), int(starts[-1])
-            at, regime = self._frames(rng, states[:-1], starts, lengths)
-            times.append(at)
-            regimes.append(regime)
-            have += len(at)
-        return np.diff(np.concatenate(times)[:count]), np.concatenate(regimes)[:count]
+            lengths = rng.geometric(law.leave[states[:-1]])
+            if self.random:
+                hits = rng.random(int(lengths.sum()))
+                have = _random_frames(states, lengths, hits, law.gaps, clock, times, regimes, have)
+            else:
+                have = _spaced_frames(states, lengths, law.gaps, clock, times, regimes, have)
+            state, clock = int(states[-1]), clock + int(lengths.sum())
+        return times[1:] - times[:-1], regimes
 
     def _visits(self, rng: np.random.Generator, state: int, count: int) -> NDArray[np.int64]:
         """Regimes of ``count`` visits one after the other, the first one ``state``."""
         if self.regimes == 2 and self.next_regime is None:
             return (state + np.arange(count)) % 2
-        bounds = np.cumsum(self.transitions, axis=1)[:, :-1].tolist()
+        bounds = _law(self).next_bounds
         states = [state]
         for uniform in rng.random(count - 1).tolist():
             states.append(bisect_right(bounds[states[-1]], uniform))
         return np.array(states)
 
-    def _frames(
-        self,
-        rng: np.random.Generator,
-        states: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-    ) -> Gaps:
-        """Times of all frames in visits that begin at ``starts``, and their regimes."""
-        gaps = np.array(self.gaps)[states]
-        if self.random:
-            units = np.repeat(np.arange(len(states)), lengths)
-            hit = rng.random(len(units)) * gaps[units] < 1.0
-            return (starts[0] + 1 + np.flatnonzero(hit)).astype(np.int64), states[units[hit]]
-        frames = lengths // gaps
-        visit = np.repeat(np.arange(len(states)), frames)
-        rank = 1 + np.arange(len(visit)) - (np.cumsum(frames) - frames)[visit]
-        return starts[:-1][visit] + rank * gaps[visit], states[visit]
+
+@kernel
+def _spaced_frames(states, lengths, gaps, clock, times, regimes, have):  # type: ignore[no-untyped-def]
+    """Write the frames of visits from ``clock`` on, one each ``gaps[state]`` units, and return how many there are now."""
+    for v in range(len(lengths)):
+        gap, at = gaps[states[v]], clock
+        for _ in range(lengths[v] // gap):
+            if have == len(times):
+                return have
+            at += gap
+            times[have], regimes[have] = at, states[v]
+            have += 1
+        clock += lengths[v]
+    return have
+
+
+@kernel
+def _random_frames(states, lengths, hits, gaps, clock, times, regimes, have):  # type: ignore[no-untyped-def]
+    """As ``_spaced_frames``, a frame in each unit whose uniform number in ``hits`` is below 1 / gap."""
+    unit = 0
+    for v in range(len(lengths)):
+        gap = gaps[states[v]]
+        for _ in range(lengths[v]):
+            if hits[unit] * gap < 1.0:
+                if have == len(times):
+                    return have
+                times[have], regimes[have] = clock + unit + 1, states[v]
+                have += 1
+            unit += 1
+    return have
+
+
+@dataclass(frozen=True, eq=False)
+class _Law:
+    """Arrays of a process that every draw needs."""
+
+    gaps: NDArray[np.int64]
+    leave: NDArray[np.float64]
+    bounds: list[float]
+    """Cumulative shares of the time but the last."""
+    next_bounds: list[list[float]]
+    """Cumulative transition probabilities but the last, by regime."""
+    frames_a_visit: float
+
+
+@lru_cache
+def _law(process: MarkovModulated) -> _Law:
+    shares, leave = process.time_shares, np.array(process.leave)
+    return _Law(
+        np.array(process.gaps, np.int64),
+        leave,
+        np.cumsum(shares)[:-1].tolist(),
+        np.cumsum(process.transitions, axis=1)[:, :-1].tolist(),
+        1.0 / (process.mean_gap * float(shares @ leave)),
+    )
 
 
 @lru_cache
