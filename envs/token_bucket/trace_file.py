@@ -6,77 +6,19 @@ wrong input is answered in one sentence: file, line, field, value, expectation.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.csv_table import CsvTable, read_file, shown_name, split_csv
 from envs.strict_json import FilePath, write_text
 from envs.token_bucket.trace_times import exact_times, time_texts
 from envs.token_bucket.types import MOST_REGIME, SendLevel, Trace
 
-_NUMBERS = b"0123456789.eE+- "
 _LEVEL = re.compile(r"(cost|metric|reward)_([1-9][0-9]{0,5})")
 _FORMS = "time,metric[,reward][,regime][,location] or time,cost_1,metric_1[,reward_1],cost_2,metric_2,..."
-
-
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """The fields of a file as texts, and where each stands."""
-
-    file: str
-    first_line: int  # line of the first row of numbers
-    columns: dict[str, Sequence[str]]
-
-    def refuse(self, row: int, column: str, expected: str) -> ValueError:
-        """The error that one field is what it is, and not what was ``expected``."""
-        text = self.columns[column][row].strip()
-        shown = text if re.fullmatch(r"[-+]?[.0-9][-+./0-9eE]*", text) else json.dumps(text, ensure_ascii=False)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return ValueError(
-            f"{self.file}, line {self.first_line + row}: field '{column}' is {shown}, expected {expected}"
-        )
-
-    def numbers(self, column: str, expected: str = "a finite number") -> NDArray[np.float64]:
-        """A column of finite numbers."""
-        texts = self.columns[column]
-        if _is_numeric("".join(texts)):
-            try:
-                values = np.fromiter(map(float, texts), np.float64, len(texts))
-            except ValueError:
-                pass
-            else:
-                if np.isfinite(values).all():
-                    return values
-        raise self.refuse(next(row for row, text in enumerate(texts) if not _is_finite(text)), column, expected)
-
-    def checked(
-        self, column: str, good: Callable[[NDArray[np.float64]], NDArray[np.bool_]], expected: str
-    ) -> NDArray[np.float64]:
-        """A column of numbers that are all ``good``."""
-        values = self.numbers(column, expected)
-        bad = np.flatnonzero(~good(values))
-        if len(bad):
-            raise self.refuse(int(bad[0]), column, expected)
-        return values
-
-
-def _is_numeric(text: str) -> bool:
-    """Whether a text has no other characters than numbers have: no ``nan``, no ``1_000``, no digits of other scripts."""
-    return not text.encode().translate(None, _NUMBERS)
-
-
-def _is_finite(text: str) -> bool:
-    try:
-        return _is_numeric(text) and math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def load_trace(path: FilePath) -> Trace:
@@ -85,16 +27,7 @@ def load_trace(path: FilePath) -> Trace:
     Raises:
         ValueError: one sentence, where the file is missing, unreadable or wrong.
     """
-    file = os.fspath(path)
-    try:
-        raw = Path(path).read_bytes()
-    except FileNotFoundError:
-        problem = "there is no such file"
-    except OSError as error:
-        problem = "is a folder" if Path(path).is_dir() else f"cannot be read ({error.strerror})"
-    else:
-        return parse_trace(raw, file)
-    raise ValueError(f"{file}: {problem}, expected a readable trace file (.csv)")
+    return parse_trace(read_file(path, "trace file (.csv)"), os.fspath(path))
 
 
 def save_trace(trace: Trace, path: FilePath) -> None:
@@ -138,30 +71,14 @@ def _of(metric_of: list[str], kind: str) -> list[str]:
     return [name.replace("metric", kind) for name in metric_of]
 
 
-def _read_table(raw: bytes, file: str) -> tuple[_Table, list[int]]:
+def _read_table(raw: bytes, file: str) -> tuple[CsvTable, list[int]]:
     """The fields of a file, and the numbers of its levels; none where the columns have no numbers."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        raise ValueError(f"{file}: line {line} holds the byte 0x{byte:02x}, expected UTF-8 text") from None
-    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
-    head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    if head == len(lines) or not lines[head].strip():
-        raise ValueError(f"{file}: line {min(head, len(lines)) + 1} holds no header, expected {_FORMS}")
-    names = [name.strip() for name in lines[head].split(",")]
-    levels = _check_header(names, f"{file}, line {head + 1}")
-    rows = lines[head + 1 :]
-    if len(rows) < 2:
-        raise ValueError(f"{file}: holds {len(rows) or 'no'} frame{'s' * (not rows)}, expected at least two")
-    commas = [row.count(",") for row in rows]
-    if min(commas) < len(names) - 1 or max(commas) > len(names) - 1 or "" in rows:
-        bad = next(k for k, row in enumerate(rows) if not row or commas[k] != len(names) - 1)
-        count = commas[bad] + 1 if rows[bad] else 0
-        raise ValueError(f"{file}, line {head + 2 + bad}: the number of fields is {count}, expected {len(names)}")
-    fields = ",".join(rows).split(",")
-    return _Table(file, head + 2, {name: fields[k :: len(names)] for k, name in enumerate(names)}), levels
+    table = split_csv(raw, file, _FORMS)
+    levels = _check_header(list(table.columns), f"{file}, line {table.first_line - 1}")
+    if len(table) < 2:
+        count = len(table)
+        raise ValueError(f"{file}: holds {count or 'no'} frame{'s' * (not count)}, expected at least two")
+    return table, levels
 
 
 def _check_header(names: list[str], where: str) -> list[int]:
@@ -173,10 +90,7 @@ def _check_header(names: list[str], where: str) -> list[int]:
         if match:
             found.setdefault(int(match[2]), set()).add(match[1])
         elif name not in plain:
-            shown = json.dumps(name if len(name) <= 40 else name[:37] + "...", ensure_ascii=False)
-            raise ValueError(f"{where}: {shown} is an unknown column, expected {_FORMS}")
-        if names.count(name) > 1:
-            raise ValueError(f"{where}: column '{name}' is there {names.count(name)} times, expected once")
+            raise ValueError(f"{where}: {shown_name(name)} is an unknown column, expected {_FORMS}")
     if found and {"metric", "reward"} & set(names):
         name = next(name for name in names if name in ("metric", "reward"))
         raise ValueError(f"{where}: column '{name}' has no level, expected {name}_1 beside columns with levels")
