@@ -14,7 +14,7 @@ from envs.token_bucket.bucket import Bucket, Number
 from envs.token_bucket.dynamics import Dynamics
 from envs.token_bucket.generator import Generator
 from envs.token_bucket.observation import Window
-from envs.token_bucket.scenarios import as_generator
+from envs.token_bucket.scenarios import as_generator, rates_and_depths
 from envs.token_bucket.types import Trace
 
 REWARDS = ("expected", "realised")
@@ -24,8 +24,8 @@ STARTS = ("full", "random")
 class Options(TypedDict, total=False):
     """Keyword arguments of both environment classes; see ``TokenBucketEnv`` for their meaning."""
 
-    rate: Number
-    depth: Number
+    rate: Number | None
+    depth: Number | None
     rates: Sequence[Number]
     depths: Sequence[Number]
     length: int
@@ -78,8 +78,8 @@ class World:
 def make_world(
     scenario: str | Path | Trace | Generator = "s1",
     *,
-    rate: Number = 0.1,
-    depth: Number = 4,
+    rate: Number | None = None,
+    depth: Number | None = None,
     rates: Sequence[Number] = (),
     depths: Sequence[Number] = (),
     length: int = 1000,
@@ -126,7 +126,8 @@ def make_world(
     if reward == "realised" and not generator.has_reward:
         raise ValueError("reward is 'realised', but the trace has no realised rewards, expected 'expected'")
     ticks = generator.ticks_per_unit
-    buckets = tuple(Bucket.of(r, b, ticks) for r in (list(rates) or [rate]) for b in (list(depths) or [depth]))
+    all_rates, all_depths = rates_and_depths(scenario, rate=rate, depth=depth, rates=rates, depths=depths)
+    buckets = tuple(Bucket.of(r, b, ticks) for r in all_rates for b in all_depths)
     window = Window(history, gap_history, float(metric_scale), float(gap_scale), bool(include_latent), ticks)
     dynamics = Dynamics(window, realised=reward == "realised", latency_price=latency_price)
     return World(generator, buckets, dynamics, length, start == "random")

@@ -66,8 +66,10 @@ class TokenBucketEnv(Rendered, gym.Env[ObsType, np.int64]):
     A send without a token is a keep, and ``info["invalid_action"]`` is True.
 
     ## Arguments
-    ``scenario``: a name of ``scenarios.SCENARIOS``, a ``Generator``, a ``Trace`` or the path of a trace file (.csv).
-    ``rate``, ``depth``: of the bucket. ``rates``, ``depths``: each episode draws one of each instead. ``length``: decisions.
+    ``scenario``: a name of ``presets.SCENARIOS`` or ``presets.PRESETS`` (the points of the published sweeps, such as
+    ``fig6-rate0.05-depth10``), a ``Generator``, a ``Trace`` or the path of a trace file (.csv). ``rate``, ``depth``: of the
+    bucket; None: the preset's, else 0.1 and 4. ``rates``, ``depths``: each episode draws one of each instead.
+    ``length``: decisions.
     ``start``, ``reward``, ``latency_price``, ``history``, ``gap_history``, ``include_latent``: above. ``metric_scale``,
     ``gap_scale``: constants of the observation. ``distribution``, ``spread``, ``reset``, ``arrivals``, ``gaps``, ``leave``,
     ``mean_gap``: change a named scenario (``scenarios.scenario``). ``weak_loss``: mean loss without a send, for given

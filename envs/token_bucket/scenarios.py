@@ -1,42 +1,48 @@
-"""Named scenarios: the three of Qiu et al. (arXiv 2208.00485) and independent frames, each with a bucket."""
+"""Generators from names of scenarios and presets, or from trace files, changed where wanted; and the buckets they bring."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from envs.token_bucket.arrivals import ArrivalProcess, Bernoulli, Geometric, MarkovModulated, Periodic
+from envs.token_bucket.bucket import Number
 from envs.token_bucket.generator import Generator, TraceGenerator, TraceList
-from envs.token_bucket.metrics import IidMetrics, LocalReset, MetricProcess, distribution
+from envs.token_bucket.metrics import LocalReset, distribution
+from envs.token_bucket.presets import DEPTH, PRESETS, RATE, Preset, such_as
+from envs.token_bucket.presets import SCENARIOS as SCENARIOS
 from envs.token_bucket.types import Trace
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """Processes of a scenario by name; its bucket is 0.1 tokens a unit, 4 deep."""
+def named(name: str) -> Preset:
+    """The scenario or preset of that name. Raises ``ValueError`` for an unknown one."""
+    found = SCENARIOS.get(name) or PRESETS.get(name)
+    if found is None:
+        known = ", ".join(SCENARIOS)
+        raise ValueError(f"scenario is {name!r}, expected one of {known}, {such_as(name)}, or the path of a .csv file")
+    return found
 
-    meaning: str
-    metrics: MetricProcess
-    arrivals: ArrivalProcess
 
+def rates_and_depths(
+    source: str | Path | Trace | Generator,
+    *,
+    rate: Number | None = None,
+    depth: Number | None = None,
+    rates: Sequence[Number] = (),
+    depths: Sequence[Number] = (),
+) -> tuple[list[Number], list[Number]]:
+    """Rates and depths of the buckets that ``source`` is played with, each rate with each depth.
 
-SCENARIOS: dict[str, Scenario] = {
-    "iid": Scenario("independent metrics, a frame every unit", IidMetrics(), Periodic()),
-    "s1": Scenario("scenario 1: correlated metrics, some ten frames a band", LocalReset(0.1, 0.1), Periodic()),
-    "s1-slow": Scenario(
-        "scenario 1: correlated metrics, some hundred frames a band", LocalReset(0.1, 0.01), Periodic()
-    ),
-    "s2": Scenario("scenario 2: arrivals in two regimes of some thousand units", IidMetrics(), MarkovModulated()),
-    "s3": Scenario("scenario 3: correlated metrics and two regimes", LocalReset(0.1, 0.01), MarkovModulated()),
-    "bernoulli": Scenario("independent metrics, a frame in every other unit at random", IidMetrics(), Bernoulli(0.5)),
-    "bursts": Scenario(
-        "correlated metrics, random arrivals in three regimes",
-        LocalReset(0.1, 0.01),
-        MarkovModulated((1, 4, 16), (0.01, 0.005, 0.002), random=True),
-    ),
-}
-"""Name -> scenario."""
+    Those of the lists, else the one that is given, else what belongs to a named scenario or preset; 0.1 and 4 where
+    ``source`` is no name. Raises ``ValueError`` for an unknown name.
+    """
+    is_name = isinstance(source, str) and not source.endswith(".csv")
+    own = named(str(source)) if is_name else None
+    usual = (RATE, DEPTH) if own is None else (own.rate, own.depth)
+    one_rate, one_depth = usual[0] if rate is None else rate, usual[1] if depth is None else depth
+    return list(rates) or [one_rate], list(depths) or [one_depth]
 
 
 def scenario(
@@ -50,16 +56,14 @@ def scenario(
     leave: tuple[float, ...] | None = None,
     mean_gap: float | None = None,
 ) -> TraceGenerator:
-    """The generator of a named scenario, changed where a keyword is given.
+    """The generator of a named scenario or preset, changed where a keyword is given.
 
     ``spread``, ``reset``: correlated metrics of that band and reset probability. ``arrivals``: ``periodic``, ``bernoulli``,
     ``geometric`` or ``markov`` in place of the scenario's. ``gaps``: the gap of periodic arrivals, or those of the regimes;
     ``leave``: probabilities that the regimes end; ``mean_gap``: of Bernoulli and geometric arrivals.
     Raises ``ValueError`` for an unknown name or a keyword that does not apply.
     """
-    if name not in SCENARIOS:
-        raise ValueError(f"scenario is {name!r}, expected one of {', '.join(SCENARIOS)}, or the path of a .csv file")
-    base = SCENARIOS[name]
+    base = named(name)
     metrics = base.metrics
     if spread is not None or reset is not None:
         known = metrics if isinstance(metrics, LocalReset) else LocalReset()

@@ -75,6 +75,7 @@ def measure(point: Point, streams: int, length: int, seed: int) -> Row:
     ]
     levels, bound = play(point.case, policies, streams, length, seed)
     row: Row = {
+        "preset": point.name,
         "scenario": point.scenario,
         "panel": point.panel,
         "axis": point.axis,
