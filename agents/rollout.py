@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from agents.cli import main
 from conf.messages import UserError
-from conf.schema import TOKEN_SCENARIOS, DistPrivacyConfig, RolloutConfig, TokenBucketConfig, check_baselines
+from conf.schema import DistPrivacyConfig, RolloutConfig, TokenBucketConfig, check_baselines, is_token_scenario
 
 
 def _is_of_tokens(config: RolloutConfig) -> bool:
@@ -15,8 +15,7 @@ def _is_of_tokens(config: RolloutConfig) -> bool:
 
     if config.run is not None:
         return isinstance(RunFolder.open(config.run).config.env, TokenBucketConfig)
-    source = config.instance or config.scenario or ""
-    return source in TOKEN_SCENARIOS or source.endswith(".csv")
+    return is_token_scenario(config.scenario) if config.instance is None else config.instance.endswith(".csv")
 
 
 def run(config: RolloutConfig) -> dict[str, Any]:

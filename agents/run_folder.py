@@ -18,6 +18,7 @@ import os
 import re
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -139,7 +140,7 @@ def resume_config(config: TrainConfig, typed: Collection[str]) -> TrainConfig:
     """
     if config.resume is None:
         return config
-    stored = RunFolder.open(config.resume).config
+    stored, config = RunFolder.open(config.resume).config, replace(config, env=config.env.settled())
     before = {entry.path: value for entry, value in flat(stored)}
     for entry, value in flat(config):
         if entry.path == "resume" or (entry.rule.may_change and entry.path in typed):
@@ -184,7 +185,8 @@ def _read_config(path: Path, written_by: str) -> TrainConfig:
     schema = OmegaConf.structured(TrainConfig(env=ENVIRONMENTS[environment](), agent=AGENTS[agent]()))
     OmegaConf.set_struct(schema, True)
     try:
-        return as_object(cast(Any, OmegaConf.merge(schema, data)), TrainConfig)
+        config = as_object(cast(Any, OmegaConf.merge(schema, data)), TrainConfig)
+        return replace(config, env=config.env.settled())
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {error.full_key}: {str(error).splitlines()[0]} ({whose})") from error
     except UserError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from omegaconf import MISSING
 
@@ -13,7 +13,9 @@ SCENARIOS = ("lenet-10", "lenet-random", "lenet-20", "lenet-70", "cifar-70", "vg
 BASELINES = ("random", "greedy", "packing", "subset", "foresight", "lookahead", "local-search", "per-layer")
 """Names that agents.baselines knows; repeated for the same reason."""
 TOKEN_SCENARIOS = ("iid", "s1", "s1-slow", "s2", "s3", "bernoulli", "bursts")
-"""Names that envs.token_bucket.scenarios knows; repeated for the same reason."""
+"""Names that envs.token_bucket.presets knows as scenarios; repeated for the same reason."""
+TOKEN_PRESET = "fig6-rate0.05-depth10"
+"""One of the presets of envs.token_bucket.presets, as an example."""
 TOKEN_BASELINES = (
     "belief", "regime-mdp", "iid-mdp", "published-mdp", "fixed", "greedy", "random", "never", "clairvoyant",
 )  # fmt: skip
@@ -22,11 +24,32 @@ ALL_BASELINES = tuple(dict.fromkeys(BASELINES + TOKEN_BASELINES))
 """Names of either environment; which of them fit is checked together with the environment."""
 
 
+def is_token_scenario(name: str | None) -> bool:
+    """Whether ``name`` is a scenario or a preset of token-bucket offloading."""
+    if name is None or name in SCENARIOS or name in TOKEN_SCENARIOS:
+        return name in TOKEN_SCENARIOS
+    # here, as above: other names alone are worth the time
+    from envs.token_bucket.presets import PRESETS
+
+    return name in PRESETS
+
+
+def unknown_scenario(path: str, name: str, known: tuple[str, ...] = TOKEN_SCENARIOS, last: str = "null") -> str:
+    """The sentence on an unknown name at key ``path``: what is ``known``, presets with names like it, and ``last``."""
+    from envs.token_bucket.presets import such_as
+
+    return f"{path} is {name}, expected one of {', '.join(known)}, {such_as(name)}, or {last}"
+
+
 @dataclass
 class EnvConfig:
     """What every environment has."""
 
     id: str = key(MISSING, "Gymnasium id of the environment")
+
+    def settled(self) -> EnvConfig:
+        """The same with numbers in place of null where a name stands for them."""
+        return self
 
 
 @dataclass
@@ -74,12 +97,15 @@ class TokenBucketConfig(EnvConfig):
     id: str = key("offramp/TokenBucket-v0", "Gymnasium id of the environment")
     scenario: str = key(
         "s1",
-        f"metrics and arrivals: {', '.join(TOKEN_SCENARIOS)}, or a trace file (.csv)",
+        f"metrics and arrivals: {', '.join(TOKEN_SCENARIOS)}, a preset with its bucket (a point of the published sweeps, such "
+        f"as {TOKEN_PRESET}: docs/token_bucket.md), or a trace file (.csv)",
         path=True,
         kind="a name or a path",
     )
-    rate: float = key(0.1, "what the bucket gains", unit="tokens a time unit", above=0, most=1)
-    depth: float = key(4.0, "what the bucket holds", unit="tokens", least=1)
+    rate: float | None = key(
+        None, "what the bucket gains; null: the preset's, else 0.1", unit="tokens a time unit", above=0, most=1
+    )
+    depth: float | None = key(None, "what the bucket holds; null: the preset's, else 4", unit="tokens", least=1)
     rates: list[float] = field(
         default_factory=list,
         metadata=rule("rates of which every training episode draws one; none: rate", above=0, most=1),
@@ -123,6 +149,14 @@ class TokenBucketConfig(EnvConfig):
 
     def check(self) -> None:
         """Raise ValueError for a scenario that is neither a name nor a file name."""
-        if self.scenario not in TOKEN_SCENARIOS and not self.scenario.endswith(".csv"):
-            expected = f"one of {', '.join(TOKEN_SCENARIOS)}, or the path of a .csv file"
-            raise ValueError(f"env.scenario is {self.scenario}, expected {expected}")
+        if not self.scenario.endswith(".csv") and not is_token_scenario(self.scenario):
+            raise ValueError(unknown_scenario("env.scenario", self.scenario, last="the path of a .csv file"))
+
+    def settled(self) -> TokenBucketConfig:
+        """The same with the scenario's rate and depth where they are null."""
+        if self.rate is not None and self.depth is not None:
+            return self
+        from envs.token_bucket.scenarios import rates_and_depths
+
+        (rate,), (depth,) = rates_and_depths(self.scenario, rate=self.rate, depth=self.depth)
+        return replace(self, rate=float(rate), depth=float(depth))

@@ -16,10 +16,13 @@ from conf.env_schema import ALL_BASELINES as ALL_BASELINES
 from conf.env_schema import BASELINES as BASELINES
 from conf.env_schema import SCENARIOS as SCENARIOS
 from conf.env_schema import TOKEN_BASELINES as TOKEN_BASELINES
+from conf.env_schema import TOKEN_PRESET as TOKEN_PRESET
 from conf.env_schema import TOKEN_SCENARIOS as TOKEN_SCENARIOS
 from conf.env_schema import DistPrivacyConfig as DistPrivacyConfig
 from conf.env_schema import EnvConfig as EnvConfig
 from conf.env_schema import TokenBucketConfig as TokenBucketConfig
+from conf.env_schema import is_token_scenario as is_token_scenario
+from conf.env_schema import unknown_scenario as unknown_scenario
 from conf.fields import key, rule
 
 FORMATS = ("text", "json")
@@ -162,6 +165,12 @@ def check_baselines(names: list[str], env: EnvConfig) -> None:
             raise ValueError(f"baselines has the entry {name}, expected out of {', '.join(known)} for {env.id}")
 
 
+def _check_scenario(name: str | None) -> None:
+    """Raise ValueError for a name that neither environment knows."""
+    if name is not None and name not in SCENARIOS and not is_token_scenario(name):
+        raise ValueError(unknown_scenario("scenario", name, SCENARIOS + TOKEN_SCENARIOS))
+
+
 @dataclass
 class EvaluateConfig:
     """Score runs and baselines on the same held-out instances.
@@ -171,6 +180,7 @@ class EvaluateConfig:
         {command} run=runs/NAME scenario=lenet-70 instances=200
         {command} baselines=random,greedy scenario=lenet-20 out=baselines.json
         {command} baselines=[belief,iid-mdp,fixed] scenario=s3 rate=0.25 depth=10
+        {command} baselines=[belief,iid-mdp,fixed] scenario=fig8-gap6-leave-1.5
     """
 
     COMMAND: ClassVar[str] = "python -m agents.evaluate"
@@ -187,7 +197,7 @@ class EvaluateConfig:
     scenario: str | None = key(
         None,
         "another scenario than the run's, of the same environment; without a run lenet-random",
-        choices=SCENARIOS + TOKEN_SCENARIOS,
+        kind=f"one of {', '.join(SCENARIOS + TOKEN_SCENARIOS)}, a preset such as {TOKEN_PRESET}",
         section="On what",
     )
     instance: str | None = key(
@@ -198,9 +208,15 @@ class EvaluateConfig:
     churn: float | None = key(None, "probability that a device is absent; null: the run's, or 0", least=0, below=1)
     absent: int = key(0, "devices that have left: the last of every fleet", unit="devices", least=0)
     rate: float | None = key(
-        None, "token bucket: what it gains; null: the run's, or 0.1", unit="tokens a time unit", above=0, most=1
+        None,
+        "token bucket: what it gains; null: the preset's, else the run's, or 0.1",
+        unit="tokens a time unit",
+        above=0,
+        most=1,
     )
-    depth: float | None = key(None, "token bucket: what it holds; null: the run's, or 4", unit="tokens", least=1)
+    depth: float | None = key(
+        None, "token bucket: what it holds; null: the preset's, else the run's, or 4", unit="tokens", least=1
+    )
     length: int | None = key(None, "token bucket: decisions of a stream; null: the run's, or 10,000", least=1)
     instances: int | None = key(
         None, "number of held-out instances of the scenario, or of streams; null: 1,000, or 64", least=1
@@ -210,7 +226,8 @@ class EvaluateConfig:
     format: str = key("text", "tables, or one JSON object", choices=FORMATS)
 
     def check(self) -> None:
-        """Raise ValueError where nothing is to be scored, or on two things at once."""
+        """Raise ValueError where nothing is to be scored, or on two things at once, or for an unknown scenario."""
+        _check_scenario(self.scenario)
         if not self.run and not self.baselines:
             raise ValueError("run and baselines are both empty, expected at least one of them")
         if not self.run and (self.samples > 1 or self.local_search):
@@ -238,7 +255,7 @@ class EvaluateConfig:
     def of_tokens(self) -> bool | None:
         """Whether scenario or file are of token-bucket offloading; None where neither is given and the run says it."""
         if self.scenario is not None:
-            return self.scenario in TOKEN_SCENARIOS
+            return is_token_scenario(self.scenario)
         return None if self.instance is None else self.instance.endswith(".csv")
 
 
@@ -259,14 +276,20 @@ class RolloutConfig:
     scenario: str | None = key(
         None,
         "another scenario than the run's, of the same environment; without a run lenet-random",
-        choices=SCENARIOS + TOKEN_SCENARIOS,
+        kind=f"one of {', '.join(SCENARIOS + TOKEN_SCENARIOS)}, a preset such as {TOKEN_PRESET}",
         section="On what",
     )
     instance: str | None = key(None, "instance file (.json) or trace file (.csv) instead of a scenario", path=True)
     rate: float | None = key(
-        None, "token bucket: what it gains; null: the run's, or 0.1", unit="tokens a time unit", above=0, most=1
+        None,
+        "token bucket: what it gains; null: the preset's, else the run's, or 0.1",
+        unit="tokens a time unit",
+        above=0,
+        most=1,
     )
-    depth: float | None = key(None, "token bucket: what it holds; null: the run's, or 4", unit="tokens", least=1)
+    depth: float | None = key(
+        None, "token bucket: what it holds; null: the preset's, else the run's, or 4", unit="tokens", least=1
+    )
     length: int | None = key(None, "token bucket: decisions that are played; null: 120", least=1)
     seed: int = key(0, "seed of the instance", least=0, most=MOST_SEED)
     out: str | None = key("episode.gif", "GIF file; null: none", path=True, section="Output")
@@ -275,7 +298,8 @@ class RolloutConfig:
     format: str = key("text", "a few lines, or one JSON object", choices=FORMATS)
 
     def check(self) -> None:
-        """Raise ValueError where not exactly one plays, nothing is written, or two things are to be played."""
+        """Raise ValueError where not exactly one plays, nothing is written, two things are played, or unknown ones."""
+        _check_scenario(self.scenario)
         if (self.run is None) == (self.baseline is None):
             given = "neither is given" if self.run is None else f"got {self.run} and {self.baseline}"
             raise ValueError(f"expected exactly one of run and baseline, {given}")

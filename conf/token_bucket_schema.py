@@ -8,7 +8,15 @@ from typing import ClassVar
 from hydra.core.config_store import ConfigStore
 
 from conf.fields import key, rule
-from conf.schema import FORMATS, MOST_SEED, TOKEN_BASELINES, TOKEN_SCENARIOS
+from conf.schema import (
+    FORMATS,
+    MOST_SEED,
+    TOKEN_BASELINES,
+    TOKEN_PRESET,
+    TOKEN_SCENARIOS,
+    is_token_scenario,
+    unknown_scenario,
+)
 
 
 @dataclass
@@ -64,6 +72,7 @@ class TimelineConfig:
     Examples:
         {command} run=runs/NAME scenario=s1-slow out=s1.png
         {command} baselines=[belief,iid-mdp] scenario=s3 start=5_000 count=500
+        {command} baselines=[belief,iid-mdp] scenario=fig8-gap6-leave-1.5
         {command} run=runs/NAME instance=trace.csv
     """
 
@@ -78,13 +87,22 @@ class TimelineConfig:
         metadata=rule("policies that need no training", choices=TOKEN_BASELINES),
     )
     scenario: str | None = key(
-        None, "another scenario than the run's; without a run s1", choices=TOKEN_SCENARIOS, section="On what"
+        None,
+        "another scenario than the run's; without a run s1",
+        kind=f"one of {', '.join(TOKEN_SCENARIOS)}, a preset such as {TOKEN_PRESET}",
+        section="On what",
     )
     instance: str | None = key(None, "trace file (.csv) instead of a scenario", path=True)
     rate: float | None = key(
-        None, "what the bucket gains; null: the run's, or 0.1", unit="tokens a time unit", above=0, most=1
+        None,
+        "what the bucket gains; null: the preset's, else the run's, or 0.1",
+        unit="tokens a time unit",
+        above=0,
+        most=1,
     )
-    depth: float | None = key(None, "what the bucket holds; null: the run's, or 4", unit="tokens", least=1)
+    depth: float | None = key(
+        None, "what the bucket holds; null: the preset's, else the run's, or 4", unit="tokens", least=1
+    )
     seed: int = key(0, "seed of the stream", least=0, most=MOST_SEED)
     start: int = key(0, "first frame that is drawn", least=0)
     count: int = key(1_000, "frames that are drawn", least=1)
@@ -92,7 +110,9 @@ class TimelineConfig:
     format: str = key("text", "a few lines, or one JSON object", choices=FORMATS)
 
     def check(self) -> None:
-        """Raise ValueError where nobody decides, on two things at once, or for another kind of picture."""
+        """Raise ValueError where nobody decides, on two things at once or unknown ones, or for another kind of picture."""
+        if self.scenario is not None and not is_token_scenario(self.scenario):
+            raise ValueError(unknown_scenario("scenario", self.scenario))
         if not self.run and not self.baselines:
             raise ValueError("run and baselines are both empty, expected at least one of them")
         if self.scenario is not None and self.instance is not None:

@@ -13,6 +13,7 @@ from conf.messages import UserError
 from conf.schema import EvaluateConfig, RolloutConfig, TokenBucketConfig
 from conf.token_bucket_schema import TimelineConfig
 from envs.token_bucket.build import World, make_world
+from envs.token_bucket.presets import PRESETS
 
 
 def policy_of_run(folder: RunFolder, model: MaskableDQN, name: str) -> LearnedBucketPolicy:
@@ -37,10 +38,14 @@ def frames_of_config(config: TokenBucketConfig) -> World:
 def asked_for(
     config: EvaluateConfig | RolloutConfig | TimelineConfig, trained: TokenBucketConfig | None
 ) -> TokenBucketConfig:
-    """The environment that a command asks for: that of the run, changed where its keys are given."""
+    """The environment that a command asks for: that of the run, changed where its keys are given.
+
+    A preset that is named brings its bucket; another scenario or a file is played with that of the run.
+    """
     own = TokenBucketConfig() if trained is None else trained
     source = config.instance or config.scenario
-    if source is not None and source != own.scenario:
+    if source is not None and (source != own.scenario or source in PRESETS):
+        own = replace(own, rate=None, depth=None, rates=[], depths=[]) if source in PRESETS else own.settled()
         # a run's own changes of its scenario say nothing about another one; a loss is asked for nowhere else
         plain = TokenBucketConfig()
         names = ("distribution", "spread", "reset", "arrivals", "gaps", "leave", "mean_gap")

@@ -26,6 +26,7 @@ from conf.messages import UserError
 from conf.schema import DqnConfig, TokenBucketConfig, TrainConfig
 from envs._jit import announce_compilation
 from envs.token_bucket.build import World as Frames
+from envs.token_bucket.scenarios import rates_and_depths
 from envs.token_bucket.streams import TEST_SEED, VALIDATION_SEED, Streams
 
 NAN = float("nan")
@@ -106,7 +107,8 @@ def learned_policy(
 
 def title_of(world: TokenBucketConfig, streams: Streams) -> str:
     """What is played, in words."""
-    rates, depths = world.rates or [world.rate], world.depths or [world.depth]
+    given = {name: getattr(world, name) for name in ("rate", "depth", "rates", "depths")}
+    rates, depths = ([float(one) for one in numbers] for numbers in rates_and_depths(world.scenario, **given))
     bucket = f"r {', '.join(f'{r:g}' for r in rates)}, b {', '.join(f'{b:g}' for b in depths)}"
     if world.scenario.endswith(".csv"):
         parts = "the whole trace" if len(streams) == 1 else f"{len(streams)} windows of the trace"
