@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from envs._jit import announce_compilation
 from envs.early_exit.types import ATTACK, NORMAL, ExitTable, Thresholds
 from optimal.early_exit import walk
+from optimal.early_exit.evaluator import spent_by_level
 from optimal.early_exit.levels import NONE, Floats, Levels, thresholds
 from optimal.early_exit.pair_tables import Ints, PairTables, pair_tables
 from optimal.early_exit.row_costs import RowCost
@@ -131,11 +132,8 @@ def exit_two_only(table: ExitTable, levels: Levels) -> Levels:
 
 def _choices(table: ExitTable, tables: PairTables, cost: RowCost, label: int, action: str) -> _Choices:
     """All choices for the rows that exit 1 calls ``label``."""
-    ranks, own = tables.levels.ranks(table, 0), table.predicted[0] == label
-    count = len(tables.levels.of(0, label))
-    below = np.zeros(count + 1, np.int64)
-    np.add.at(below, ranks[own], cost.extra[own])  # int64: bincount would weigh in floats
-    spent = below.cumsum()[:-1]
+    spent = spent_by_level(table, tables, cost, label)
+    count = len(spent)
     if action == "pass":
         accept, reject = np.arange(count), np.full(count, -1)
     elif action == "reject":

@@ -37,4 +37,5 @@ def hypervolume(points: Floats, reference: tuple[float, float] = REFERENCE) -> f
 def dominated(points: Floats, front: Floats) -> NDArray[np.bool_]:
     """Which of the points ``(M, 2)`` some point of ``front`` ``(K, 2)`` beats in one objective without loss in the other."""
     errors, costs = (np.subtract.outer(points[:, axis], front[:, axis]) for axis in (0, 1))
-    return np.any((errors >= 0) & (costs >= 0) & (errors + costs > 0), axis=1)
+    beats: NDArray[np.bool_] = (errors >= 0) & (costs >= 0) & (errors + costs > 0)
+    return np.asarray(beats.any(axis=1), np.bool_)
