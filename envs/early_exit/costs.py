@@ -15,6 +15,11 @@ SENT = ("input", "features")
 """What crosses the network: the row as it came, or what the last block on the device made of it."""
 
 
+def _check(name: str, value: float, *, above: bool = False) -> None:
+    if not (np.isfinite(value) and (value > 0 if above else value >= 0)):
+        raise ValueError(f"{name} is {value}, expected a number {'>' if above else '>='} 0")
+
+
 @dataclass(frozen=True)
 class NetworkWork:
     """Work of a network with E exits on one row. Raises ``ValueError`` for unequal lengths or negative work."""
@@ -43,14 +48,16 @@ class NetworkWork:
 
 @dataclass(frozen=True)
 class Device:
-    """A device that computes. Raises ``ValueError`` for a rate that is not above 0 or a negative energy."""
+    """A device that computes. Raises ``ValueError`` for a rate that is not above 0, a negative energy or time."""
 
     macs_per_s: float  # multiply-accumulates a second
     joules_per_mac: float = 0.0
+    overhead_s: float = 0.0  # seconds a row besides
 
     def __post_init__(self) -> None:
         _check("macs_per_s", self.macs_per_s, above=True)
         _check("joules_per_mac", self.joules_per_mac)
+        _check("overhead_s", self.overhead_s)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Deployment:
     """
 
     edge: Device = Device(1e9, 1e-10)
-    cloud: Device = Device(5e10, 0.0)
+    cloud: Device = Device(5e10, 0.0, 0.01)
     link: Link = Link(1e6, 0.05, 1e-6)
     remote_from: int = 2
     sends: str = "input"
@@ -102,9 +109,9 @@ class StageCosts:
     def seconds(self, deployment: Deployment, *, bandwidth: float = 1.0, load: float = 0.0) -> NDArray[np.float64]:
         """Seconds that each stage takes ``(E,)``: computing, and the link where it is crossed.
 
-        ``bandwidth``: share of the link's rate that is there; ``load``: share of the cloud that others use, in [0, 1).
+        ``bandwidth``: share of the link's usual speed; ``load``: share of the cloud that others use, in [0, 1).
         """
-        way = deployment.link.round_trip_s + self.bytes / (deployment.link.bytes_per_s * bandwidth)
+        way = (deployment.link.round_trip_s + self.bytes / deployment.link.bytes_per_s) / bandwidth
         return self.edge_s + self.cloud_s / (1.0 - load) + np.where(self.crosses, way, 0.0)
 
 
@@ -127,14 +134,9 @@ def stage_costs(work: NetworkWork, deployment: Deployment) -> StageCosts:
     crosses = np.zeros(work.exits, np.bool_)
     crosses[first : first + 1] = True
     return StageCosts(
-        edge / deployment.edge.macs_per_s,
-        cloud / deployment.cloud.macs_per_s,
+        edge / deployment.edge.macs_per_s + np.where(np.arange(work.exits) < first, deployment.edge.overhead_s, 0.0),
+        cloud / deployment.cloud.macs_per_s + np.where(crosses, deployment.cloud.overhead_s, 0.0),
         edge * deployment.edge.joules_per_mac + sent * deployment.link.joules_per_byte,
         sent,
         crosses,
     )
-
-
-def _check(name: str, value: float, *, above: bool = False) -> None:
-    if not (np.isfinite(value) and (value > 0 if above else value >= 0)):
-        raise ValueError(f"{name} is {value}, expected a number {'>' if above else '>='} 0")

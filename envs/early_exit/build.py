@@ -1,0 +1,257 @@
+"""What both environment classes are made from: tables, actions, the pure functions; and how an episode begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.early_exit.costs import Deployment, Device, Link, NetworkWork, stage_costs
+from envs.early_exit.dynamics import Dynamics, Prices
+from envs.early_exit.fallback import with_fallbacks
+from envs.early_exit.generator import EpisodeGenerator
+from envs.early_exit.months import Months
+from envs.early_exit.observation import ObservationLayout
+from envs.early_exit.scenarios import SCENARIOS, Scenario, schedule_of
+from envs.early_exit.state import BUDGET, LAST, LEAST, LEFT, N_STATE, ROWS, WINDOWS
+from envs.early_exit.table_file import load_table
+from envs.early_exit.thresholds_file import load_thresholds
+from envs.early_exit.types import ExitTable, Thresholds
+from envs.early_exit.work_file import load_work
+
+SHIPPED = Path(__file__).parent / "data"
+"""Evaluation tables of a network on synthetic rows, its work and actions for it."""
+SYNTHETIC = "synthetic"
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of both environment classes; see ``EarlyExitEnv`` for their meaning."""
+
+    tables: str | Sequence[str | Path | ExitTable]
+    months: Sequence[int]
+    actions: str | Path | Thresholds | None
+    work: str | Path | NetworkWork | None
+    budget: float | None
+    budgets: Sequence[float]
+    budget_of: str
+    least_acceptance: float
+    constraint: str
+    windows: int
+    rows: int
+    order: str | None
+    change: float
+    attack_shares: Sequence[float] | None
+    bandwidths: Sequence[float] | None
+    loads: Sequence[float] | None
+    link_change: float
+    false_positive: float
+    false_negative: float
+    rejection: float
+    send: float | None
+    joule: float
+    late: float | None
+    deadline_s: float
+    shortfall: float
+    memory: float
+    label_delay: int | None
+    include_latent: bool
+    remote_from: int
+    sends: str
+    edge_macs_per_s: float
+    edge_joules_per_mac: float
+    cloud_macs_per_s: float
+    cloud_overhead_s: float
+    link_bytes_per_s: float
+    link_round_trip_s: float
+    link_joules_per_byte: float
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """All that an environment needs besides its state."""
+
+    generator: EpisodeGenerator
+    actions: Thresholds  # (A, E, 2) those that can be chosen, the first of all
+    dynamics: Dynamics
+    budgets: tuple[float, ...]  # shares of what sending every row would use; inf: no limit
+    least_acceptance: float
+    windows: int
+
+    def begin(
+        self, rng: np.random.Generator, frames: NDArray[np.float32] | None = None, budget: float | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Frames ``(T + 1, X)`` and first endogenous state ``(N_STATE,)`` of a new episode, drawn unless given."""
+        drawn = self.generator.draw(rng, self.windows) if frames is None else frames
+        share = budget
+        if share is None:
+            share = self.budgets[0 if len(self.budgets) == 1 else int(rng.integers(len(self.budgets)))]
+        return drawn, self.first_state(share, len(drawn) - 1)
+
+    def first_state(self, budget: float, windows: int) -> NDArray[np.float64]:
+        """The endogenous state before the first of ``windows`` decisions."""
+        state = np.zeros(N_STATE)
+        rows = self.generator.rows
+        whole = windows * rows * self.dynamics.most_use
+        state[BUDGET] = state[LEFT] = np.inf if budget == np.inf else budget * whole
+        state[WINDOWS], state[ROWS], state[LEAST], state[LAST] = windows, rows, self.least_acceptance, -1
+        return state
+
+
+def make_world(
+    scenario: str | Scenario = "budget",
+    *,
+    tables: str | Sequence[str | Path | ExitTable] = SYNTHETIC,
+    months: Sequence[int] = (3, 4, 5),
+    actions: str | Path | Thresholds | None = None,
+    work: str | Path | NetworkWork | None = None,
+    budget: float | None = None,
+    budgets: Sequence[float] = (),
+    budget_of: str = "rows",
+    least_acceptance: float = 0.9,
+    constraint: str = "terminal",
+    windows: int = 100,
+    rows: int = 500,
+    order: str | None = None,
+    change: float = 0.03,
+    attack_shares: Sequence[float] | None = None,
+    bandwidths: Sequence[float] | None = None,
+    loads: Sequence[float] | None = None,
+    link_change: float = 0.1,
+    false_positive: float = 1.0,
+    false_negative: float = 1.0,
+    rejection: float = 0.3,
+    send: float | None = None,
+    joule: float = 0.0,
+    late: float | None = None,
+    deadline_s: float = 0.1,
+    shortfall: float = 3.0,
+    memory: float = 0.1,
+    label_delay: int | None = None,
+    include_latent: bool = False,
+    remote_from: int = 2,
+    sends: str = "input",
+    edge_macs_per_s: float = 1e9,
+    edge_joules_per_mac: float = 1e-10,
+    cloud_macs_per_s: float = 5e10,
+    cloud_overhead_s: float = 0.01,
+    link_bytes_per_s: float = 1e6,
+    link_round_trip_s: float = 0.05,
+    link_joules_per_byte: float = 1e-6,
+) -> World:
+    """The world of an environment's arguments. Raises ``ValueError`` for arguments out of range and for bad files."""
+    named = _scenario(scenario)
+    for name, count in (("windows", windows), ("rows", rows)):
+        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"{name} is {count!r}, expected a whole number >= 1")
+    if not 0 <= least_acceptance <= 1:
+        raise ValueError(f"least_acceptance is {least_acceptance}, expected a number in 0..1")
+    shares = tuple(float(one) for one in budgets) or (budget if budget is not None else named.budget,)
+    limits = tuple(np.inf if share is None else float(share) for share in shares)
+    for share in limits:
+        if not share >= 0:
+            raise ValueError(f"budget is {share}, expected a share of the rows >= 0")
+    names, chosen = _tables(tables, months)
+    shipped = isinstance(tables, str) and tables == SYNTHETIC
+    menu = _actions(actions, shipped)
+    deployment = Deployment(
+        Device(edge_macs_per_s, edge_joules_per_mac),
+        Device(cloud_macs_per_s, 0.0, cloud_overhead_s),
+        Link(link_bytes_per_s, link_round_trip_s, link_joules_per_byte),
+        remote_from,
+        sends,
+    )
+    costs = stage_costs(_work(work, shipped, menu.exits), deployment)
+    uses = (costs.crosses if budget_of == "rows" else costs.joules > 0).copy()
+    uses[0] = False
+    every, fallback = with_fallbacks(menu, uses)
+    schedule = schedule_of(
+        named,
+        order=order,
+        change=change,
+        attack_shares=None if attack_shares is None else tuple(attack_shares),
+        bandwidths=None if bandwidths is None else tuple(bandwidths),
+        loads=None if loads is None else tuple(loads),
+        link_change=link_change,
+    )
+    generator = EpisodeGenerator(Months(names, chosen, every), schedule, int(rows), float(memory), label_delay)
+    most_use = float((costs.crosses if budget_of == "rows" else costs.joules)[1:].sum())
+    observed = ObservationLayout(
+        generator.layout, menu, most_use, label_delay is not None, bool(include_latent), len(chosen)
+    )
+    prices = Prices(
+        false_positive, false_negative, rejection, named.send if send is None else send, joule,
+        named.late if late is None else late, deadline_s, shortfall,
+    )  # fmt: skip
+    dynamics = Dynamics(
+        observed,
+        generator.layout,
+        generator.months,
+        costs,
+        deployment,
+        prices,
+        fallback,
+        budget=budget_of,
+        constraint=constraint,
+    )
+    return World(generator, menu, dynamics, limits, float(least_acceptance), int(windows))
+
+
+def _scenario(scenario: str | Scenario) -> Scenario:
+    if isinstance(scenario, Scenario):
+        return scenario
+    if scenario not in SCENARIOS:
+        raise ValueError(f"scenario is {scenario!r}, expected one of {', '.join(SCENARIOS)}")
+    return SCENARIOS[scenario]
+
+
+@lru_cache(maxsize=32)
+def _shipped_table(number: int) -> ExitTable:
+    return load_table(SHIPPED / f"month_{number:02d}.csv.gz")
+
+
+def _tables(
+    tables: str | Sequence[str | Path | ExitTable], months: Sequence[int]
+) -> tuple[tuple[str, ...], tuple[ExitTable, ...]]:
+    """The tables of the months that are wanted, counted from 1, and their names."""
+    if isinstance(tables, str):
+        if tables != SYNTHETIC:
+            raise ValueError(
+                f"tables is {tables!r}, expected {SYNTHETIC} or a list of evaluation tables (.csv, .csv.gz)"
+            )
+        count = len(list(SHIPPED.glob("month_*.csv.gz")))
+    else:
+        count = len(tables)
+    numbers = list(months) or list(range(1, count + 1))
+    for number in numbers:
+        if not 1 <= number <= count:
+            raise ValueError(f"months has the entry {number}, expected numbers in 1..{count}, as there are tables")
+    if isinstance(tables, str):
+        return tuple(f"month {n}" for n in numbers), tuple(_shipped_table(n) for n in numbers)
+    picked = [tables[n - 1] for n in numbers]
+    names = tuple(
+        f"table {n}" if isinstance(one, ExitTable) else str(one) for n, one in zip(numbers, picked, strict=True)
+    )
+    return names, tuple(one if isinstance(one, ExitTable) else load_table(one) for one in picked)
+
+
+def _actions(actions: str | Path | Thresholds | None, shipped: bool) -> Thresholds:
+    if isinstance(actions, Thresholds):
+        return actions
+    if actions is None and not shipped:
+        raise ValueError("actions is None, expected thresholds or a file of them (.csv) beside tables of your own")
+    return load_thresholds(SHIPPED / "actions.csv" if actions is None else actions)
+
+
+def _work(work: str | Path | NetworkWork | None, shipped: bool, exits: int) -> NetworkWork:
+    if work is None and not shipped:
+        # rows alone are counted then: no work, and every exit after the first one is sent a row of a byte
+        return NetworkWork((0,) * exits, (0,) * exits, (0,) * exits, 1)
+    known = work if isinstance(work, NetworkWork) else load_work(SHIPPED / "work.yaml" if work is None else work)
+    if known.exits != exits:
+        raise ValueError(f"work has {known.exits} exits, expected {exits} as the actions")
+    return known
