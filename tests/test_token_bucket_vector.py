@@ -114,3 +114,40 @@ def test_losses_of_a_long_run_are_those_of_the_distribution() -> None:
     assert sent.mean() == pytest.approx(0.1, abs=1e-3)
     assert streams.losses(sent).mean() == pytest.approx(0.2985 - 0.1 * generator.distribution.mean, abs=1e-3)
     assert streams.losses(sent, realised=True).mean() == pytest.approx(streams.losses(sent).mean(), abs=4e-3)
+
+
+# --- actions ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("action", [2, -1, np.int64(7), 0.5, float("nan"), float("inf"), "1", None, np.array([0, 1])])
+def test_another_action_than_keep_and_send_is_refused(action: Any) -> None:
+    env, twin = (TokenBucketEnv("s1", length=5) for _ in range(2))
+    env.reset(seed=0), twin.reset(seed=0)
+    with pytest.raises(ValueError) as caught:
+        env.step(action)
+    assert str(caught.value) == f"action is {action!r}, expected 0 (keep) or 1 (send)"
+    assert same(env.step(1), twin.step(1)), "nothing has happened"
+    for good in (1, True, np.int8(1), np.bool_(True), np.array(1), 1.0):
+        env.reset(seed=0)
+        assert env.step(good)[4]["sent"] is True
+
+
+@pytest.mark.parametrize(
+    ("actions", "sentence"),
+    [
+        (np.array([0, 1, 2]), "actions[2] is 2, expected 0 (keep) or 1 (send)"),
+        (np.array([1, -1, 7], np.int8), "actions[1] is -1, expected 0 (keep) or 1 (send)"),
+        (np.array([2**64 - 1, 0, 0], np.uint64), "actions[0] is 18446744073709551615, expected 0 (keep) or 1 (send)"),
+        ([1, 1], "actions are int64 of shape (2,), expected 3 whole numbers in one dimension"),
+        (np.zeros(4, np.int64), "actions are int64 of shape (4,), expected 3 whole numbers in one dimension"),
+        (np.zeros((3, 1), np.int8), "actions are int8 of shape (3, 1), expected 3 whole numbers in one dimension"),
+        (1, "actions are int64 of shape (), expected 3 whole numbers in one dimension"),
+        (np.zeros(3), "actions are float64 of shape (3,), expected 3 whole numbers in one dimension"),
+    ],
+)
+def test_other_actions_are_refused_by_the_vector_environment(actions: Any, sentence: str) -> None:
+    env, twin = (TokenBucketVectorEnv(3, "s3", length=5) for _ in range(2))
+    env.reset(seed=0), twin.reset(seed=0)
+    with pytest.raises(ValueError) as caught:
+        env.step(actions)
+    assert str(caught.value) == sentence
+    for good in ([1, 0, 1], (True, False, True), np.array([[1, 9], [0, 9], [1, 9]], np.int8)[:, 0]):
+        assert same(env.step(good)[:4], twin.step(np.array([1, 0, 1]))[:4]), "nothing had happened"  # type: ignore[arg-type]

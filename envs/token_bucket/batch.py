@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from envs._jit import kernel
 from envs.token_bucket.dynamics import (
+    KEEP,
     LOCAL_S,
     OFFLOADED_S,
     SEND,
@@ -86,7 +87,13 @@ def batch_decide(  # type: ignore[no-untyped-def]
     endogenous, rows, frames, clocks, lengths, actions, window, numbers, weak_loss, totals, observations, masks, ints,
     floats, rewards, done,
 ):  # fmt: skip
-    """One decision of every sub-environment; ``clocks``: frame that is decided, ``lengths``: frames of the episode."""
+    """One decision of every sub-environment; ``clocks``: frame that is decided, ``lengths``: frames of the episode.
+
+    Returns the number of episodes that ended, or -1 - i where action i is none, and then nothing has happened.
+    """
+    for i in range(len(actions)):
+        if actions[i] != KEEP and actions[i] != SEND:
+            return -1 - i
     ended = 0
     for i in range(len(actions)):
         clocks[i] += 1

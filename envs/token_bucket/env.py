@@ -35,6 +35,7 @@ class TokenBucketEnv(Rendered, gym.Env[ObsType, np.int64]):
 
     ## Action Space
     ``Discrete(2)``: 0 keep, 1 send. ``info["action_mask"]`` (int8) and ``action_masks()`` (bool) say whether there is a token.
+    Any other action is a ``ValueError``.
 
     ## Observation Space
     One flat float32 ``Box`` of named slices (``observation_layout``), the action mask last; see docs/token_bucket.md.
@@ -147,13 +148,17 @@ class TokenBucketEnv(Rendered, gym.Env[ObsType, np.int64]):
         return self._observation.copy(), self._info()
 
     def step(self, action: Any) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
-        """Keep (0) or send (1) the current frame; see the class. Raises ``RuntimeError`` after the end of an episode."""
+        """Keep (0) or send (1) the current frame; see the class.
+
+        Raises ``ValueError`` for another action, ``RuntimeError`` after the end of an episode.
+        """
         if self._over:
             raise RuntimeError("the episode is over, expected reset() before the next step()")
+        decision = _decision(action)
         before = int(self._endogenous[0])
         self._clock += 1
         reward = batch.decide(
-            self._endogenous, self._row, self._frames[self._clock], int(action), self._numbers,
+            self._endogenous, self._row, self._frames[self._clock], decision, self._numbers,
             self.world.dynamics.numbers, self.world.generator.weak_loss, self._totals, self._observation, self._mask,
             self._ints, self._floats,
         )  # fmt: skip
@@ -216,3 +221,14 @@ class TokenBucketEnv(Rendered, gym.Env[ObsType, np.int64]):
         for name in () if self._has_reward else batch.NEED_REWARD:
             del info[name]
         return info
+
+
+def _decision(action: Any) -> int:
+    """``action`` as 0 or 1. Raises ``ValueError`` for anything else."""
+    try:
+        number = int(action)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if number not in (0, 1) or number != action:
+        raise ValueError(f"action is {action!r}, expected 0 (keep) or 1 (send)")
+    return number

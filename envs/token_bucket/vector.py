@@ -99,13 +99,23 @@ class TokenBucketVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
     def step(  # type: ignore[override]
         self, actions: NDArray[np.int64]
     ) -> tuple[ObsType, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """One step of every sub-environment; arrays of length ``num_envs``."""
+        """One step of every sub-environment; arrays of length ``num_envs``.
+
+        Raises ``ValueError`` for actions of another shape, or other than 0 and 1; then no sub-environment has moved.
+        """
+        given = np.asarray(actions)
+        if given.shape != (self.num_envs,) or given.dtype.kind not in "biu":
+            what = f"{given.dtype} of shape {given.shape}"
+            raise ValueError(f"actions are {what}, expected {self.num_envs} whole numbers in one dimension")
         rewards, done = np.empty(self.num_envs), np.empty(self.num_envs, np.bool_)
         ended = batch.batch_decide(
-            self._endogenous, self._rows, self._frames, self._clocks, self._lengths, np.asarray(actions, np.int64),
-            self._numbers, self.world.dynamics.numbers, self.world.generator.weak_loss, self._totals,
-            self._observations, self._masks, self._ints, self._floats, rewards, done,
+            self._endogenous, self._rows, self._frames, self._clocks, self._lengths,
+            np.ascontiguousarray(given, np.int64), self._numbers, self.world.dynamics.numbers,
+            self.world.generator.weak_loss, self._totals, self._observations, self._masks, self._ints, self._floats,
+            rewards, done,
         )  # fmt: skip
+        if ended < 0:
+            raise ValueError(f"actions[{-1 - ended}] is {given[-1 - ended]}, expected 0 (keep) or 1 (send)")
         final: dict[str, Any] = {}
         if ended:
             observations = np.zeros(self._observations.shape, np.float32)
