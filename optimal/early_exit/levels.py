@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.early_exit.types import ATTACK, N_CLASSES, NORMAL, ExitTable, Thresholds
+from envs.early_exit.types import ATTACK, DECIMALS, N_CLASSES, NORMAL, ExitTable, Thresholds
 
 EXITS = 2
 """Exits that all of this package is about."""
@@ -131,8 +131,8 @@ def _certainties(table: ExitTable) -> list[Floats]:
 
 def _between(values: Floats) -> Floats:
     """A threshold before each value but the first: midway, or the value itself where floats have nothing between."""
-    middle = (values[:-1] + values[1:]) / 2
-    return np.where(middle > values[:-1], middle, values[1:])
+    middle = np.round((values[:-1] + values[1:]) / 2, DECIMALS + 1)
+    return np.where((values[:-1] < middle) & (middle <= values[1:]), middle, values[1:])
 
 
 def _even_parts(counts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
