@@ -22,11 +22,12 @@ N_STATE_INFO = len(STATE)
 
 
 @kernel
-def begin(state, frame, window, thresholds, totals, observation, report, status):  # type: ignore[no-untyped-def]
+def begin(state, frame, shown, totals, observation, report, status):  # type: ignore[no-untyped-def]
     """Begin an episode: its first observation, and a report without a decision."""
     totals[:] = 0.0
     report[:] = 0.0
-    observe_row(state, frame, window, thresholds, observation)
+    window, thresholds, demands = shown
+    observe_row(state, frame, window, thresholds, demands, observation)
     _status(state, status)
 
 
@@ -38,30 +39,30 @@ def _status(state, status):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def decide(state, frame, following, action, rules, thresholds, totals, observation, report, status):  # type: ignore[no-untyped-def]
+def decide(state, frame, following, action, physics, shown, totals, observation, report, status):  # type: ignore[no-untyped-def]
     """Play the window of ``frame`` with an action, go on to the frame ``following``, and return the reward.
 
-    ``rules``: physics of ``Dynamics`` and numbers of ``ObservationLayout``.
+    ``physics``: of ``Dynamics``. ``shown``: ``arrays`` of ``ObservationLayout``.
     """
-    physics, window = rules
+    window, thresholds, demands = shown
     reward = apply(state, frame, action, physics, report)
     for k in range(N_REPORT):
         totals[k] += report[k]
-    observe_row(state, following, window, thresholds, observation)
+    observe_row(state, following, window, thresholds, demands, observation)
     _status(state, status)
     return reward
 
 
 @kernel
 def batch_decide(  # type: ignore[no-untyped-def]
-    states, frames, clocks, lengths, actions, rules, thresholds, totals, observations, reports, statuses, rewards, done
+    states, frames, clocks, lengths, actions, physics, shown, totals, observations, reports, statuses, rewards, done
 ):  # fmt: skip
     """One decision of every sub-environment; ``clocks``: window that is decided, ``lengths``: windows of the episode."""
     ended = 0
     for i in range(len(actions)):
         t = clocks[i]
         rewards[i] = decide(
-            states[i], frames[i, t], frames[i, t + 1], actions[i], rules, thresholds, totals[i], observations[i],
+            states[i], frames[i, t], frames[i, t + 1], actions[i], physics, shown, totals[i], observations[i],
             reports[i], statuses[i],
         )  # fmt: skip
         clocks[i] = t + 1

@@ -181,7 +181,13 @@ def make_world(
     generator = EpisodeGenerator(Months(names, chosen, every), schedule, int(rows), float(memory), label_delay)
     most_use = float((costs.crosses if budget_of == "rows" else costs.joules)[1:].sum())
     observed = ObservationLayout(
-        generator.layout, menu, most_use, label_delay is not None, bool(include_latent), len(chosen)
+        generator.layout,
+        menu,
+        generator.months.demands[: len(menu)],
+        most_use,
+        label_delay is not None,
+        bool(include_latent),
+        len(chosen),
     )
     prices = Prices(
         false_positive, false_negative, rejection, named.send if send is None else send, joule,

@@ -147,9 +147,9 @@ def _transition_rows(states, frames, actions, physics, following, rewards, repor
 
 
 @kernel
-def _observe_rows(states, frames, window, thresholds, out):  # type: ignore[no-untyped-def]
+def _observe_rows(states, frames, window, thresholds, demands, out):  # type: ignore[no-untyped-def]
     for i in range(len(out)):
-        observe_row(states[i], frames[i], window, thresholds, out[i])
+        observe_row(states[i], frames[i], window, thresholds, demands, out[i])
 
 
 class Dynamics:
@@ -223,5 +223,5 @@ class Dynamics:
     def observe(self, endogenous: NDArray[np.float64], exogenous: NDArray[np.float32]) -> NDArray[np.float32]:
         """Observations ``(B, L)`` of endogenous ``(B, N_STATE)`` and exogenous states ``(B, X)``."""
         out = np.empty((len(endogenous), self.observed.length), np.float32)
-        _observe_rows(endogenous, exogenous, self.observed.numbers, self.observed.thresholds, out)
+        _observe_rows(endogenous, exogenous, *self.observed.arrays, out)
         return out

@@ -45,6 +45,7 @@ class EarlyExitEnv(Rendered, gym.Env[ObsType, np.int64]):
     | ``link`` | 2 | speed of the link and load of the cloud in this window | 0..1 |
     | ``shape`` | 17 | last window: rows by predicted class and 8 bins of certainty at exit 1, share of the top value | 0..1 |
     | ``profile`` | 17 | the same, averaged over all windows so far, the latest weighing most | 0..1 |
+    | ``demand`` | A | share of the rows that each action would have let past exit 1, averaged as ``profile`` | 0..1 |
     | ``last`` | 5 | last window: share that exit 1 answered, share past it, share rejected; of those past it: share whose \
 answer changed, mean last certainty | 0..1 |
     | ``last_action`` | 4 E | its thresholds (accept normal, accept attack, reject normal, reject attack), cut at 1 | 0..1 |
@@ -107,8 +108,7 @@ answer changed, mean last certainty | 0..1 |
         self.observation_space = observed.space  # type: ignore[assignment]
         self._actions = len(self.world.actions)
         self.action_space = spaces.Discrete(self._actions)
-        self._thresholds = observed.thresholds
-        self._rules = (dynamics.physics, observed.numbers)
+        self._physics, self._shown = dynamics.physics, observed.arrays
         self._state = self.world.first_state(np.inf, 1)
         self._frames = np.zeros((2, self.world.generator.layout.length), np.float32)
         self._clock = 0
@@ -130,7 +130,7 @@ answer changed, mean last certainty | 0..1 |
         self._clock, self._over = 0, False
         self._past.clear()
         batch.begin(
-            self._state, self._frames[0], self._rules[1], self._thresholds, self._totals, self._observation, self._report,
+            self._state, self._frames[0], self._shown, self._totals, self._observation, self._report,
             self._status,
         )  # fmt: skip
         if self.render_mode == "human":
@@ -148,7 +148,7 @@ answer changed, mean last certainty | 0..1 |
         if not 0 <= chosen < self._actions:
             raise ValueError(f"action is {action}, expected a whole number in 0..{self._actions - 1}")
         reward = batch.decide(
-            self._state, self._frames[self._clock], self._frames[self._clock + 1], chosen, self._rules, self._thresholds,
+            self._state, self._frames[self._clock], self._frames[self._clock + 1], chosen, self._physics, self._shown,
             self._totals, self._observation, self._report, self._status,
         )  # fmt: skip
         self._clock += 1

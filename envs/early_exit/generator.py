@@ -22,6 +22,7 @@ class FrameLayout:
 
     exits: int
     rows: int  # W of a window
+    demands: int  # D ways of letting rows past exit 1
 
     @property
     def slices(self) -> dict[str, slice]:
@@ -29,6 +30,7 @@ class FrameLayout:
         sizes = {
             "shape": N_SHAPE,  # of the window before; 0 where there is none
             "profile": N_SHAPE,  # mean of the shapes so far, the latest ones weighing most
+            "demand": self.demands,  # share of the rows that would have gone past exit 1, averaged as the profile
             "errors": self.exits,  # share that each exit got wrong, in the latest window whose labels are known
             "link": 2,  # bandwidth and load
             "month": 1,  # hidden
@@ -77,7 +79,7 @@ class EpisodeGenerator:
     @cached_property
     def layout(self) -> FrameLayout:
         """The layout of the frames."""
-        return FrameLayout(self.months.exits, self.rows)
+        return FrameLayout(self.months.exits, self.rows, int(self.months.demands.max()) + 1)
 
     def draw(self, rng: np.random.Generator, windows: int) -> NDArray[np.float32]:
         """Frames ``(windows + 1, X)``; the last one, after the last decision, is of no window."""
@@ -88,10 +90,11 @@ class EpisodeGenerator:
         rows = self._rows(rng, month, share)
         part = self.layout.slices
         frames = np.zeros((windows + 1, self.layout.length), np.float32)
-        shape, wrong = self.months.look(rows)
+        shape, demand, wrong = self.months.look(rows)
         frames[:windows, part["rows"]] = rows
         frames[1:, part["shape"]] = shape
         _profile(shape, self.memory, frames[1:, part["profile"]])
+        _profile(demand, self.memory, frames[1:, part["demand"]])
         if self.label_delay is not None and self.label_delay < windows:
             frames[1 + self.label_delay :, part["errors"]] = wrong[: windows - self.label_delay]
         frames[:, part["link"]] = np.stack([bandwidth, load], axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs._jit import kernel
-from envs.early_exit.outcomes import fates
+from envs.early_exit.outcomes import FATES, fates
 from envs.early_exit.types import ATTACK, N_CLASSES, NORMAL, ExitTable, Thresholds
 
 BINS = 8
@@ -46,6 +46,17 @@ class Months:
         return np.concatenate([fates(table, self.thresholds) for table in self.tables], axis=1)
 
     @cached_property
+    def demands(self) -> NDArray[np.int64]:
+        """For each action, a number that it shares with those that let the same rows past exit 1, from 0 ``(A',)``."""
+        first = np.concatenate([self.thresholds.accept[:, 0], self.thresholds.reject[:, 0]], axis=1)
+        return np.unique(first, axis=0, return_inverse=True)[1].reshape(-1)
+
+    @cached_property
+    def _passing(self) -> NDArray[np.uint8]:
+        numbers, first = np.unique(self.demands, return_index=True)
+        return np.ascontiguousarray((self.fates[first[numbers]] >= FATES).T.astype(np.uint8))
+
+    @cached_property
     def certainty(self) -> NDArray[np.float64]:
         """Certainties of all rows ``(E, rows)``."""
         return np.ascontiguousarray(np.concatenate([table.certainty for table in self.tables], axis=1))
@@ -79,24 +90,29 @@ class Months:
     def _wrong(self) -> NDArray[np.uint8]:
         return np.concatenate([(table.predicted != table.label).T for table in self.tables]).astype(np.uint8)
 
-    def look(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Shapes ``(T, N_SHAPE)`` of windows of ``rows`` ``(T, W)``, and the share that each exit gets wrong ``(T, E)``."""
+    def look(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """What windows of ``rows`` ``(T, W)`` look like.
+
+        Their shapes ``(T, N_SHAPE)``; the share of the rows that goes past exit 1 ``(T, D)``, by ``demands``; and the share
+        that each exit gets wrong ``(T, E)``.
+        """
         bins, point, points = self._shape_of_rows
-        shape, wrong = np.empty((len(rows), N_SHAPE), np.float32), np.empty((len(rows), self.exits), np.float32)
-        _look(bins, point, self._wrong, rows, np.zeros(points, np.int64), shape, wrong)
-        return shape, wrong
+        sizes = (N_SHAPE, self._passing.shape[1], self.exits)
+        shape, demand, wrong = (np.zeros((len(rows), size), np.float32) for size in sizes)
+        _look(bins, point, self._passing, self._wrong, rows, np.zeros(points, np.int64), shape, demand, wrong)
+        return shape, demand, wrong
 
 
 @kernel
-def _look(bins, point, wrong_rows, rows, seen, shape, wrong):  # type: ignore[no-untyped-def]
-    shape[:] = 0.0
-    wrong[:] = 0.0
+def _look(bins, point, passing, wrong_rows, rows, seen, shape, demand, wrong):  # type: ignore[no-untyped-def]
     for t in range(len(rows)):
         window = rows[t]
         most = 0
         for i in range(len(window)):
             row = window[i]
             shape[t, bins[row]] += 1.0
+            for d in range(demand.shape[1]):
+                demand[t, d] += passing[row, d]
             for k in range(wrong.shape[1]):
                 wrong[t, k] += wrong_rows[row, k]
             seen[point[row]] += 1
@@ -104,7 +120,6 @@ def _look(bins, point, wrong_rows, rows, seen, shape, wrong):  # type: ignore[no
         for i in range(len(window)):
             seen[point[window[i]]] = 0
         shape[t, shape.shape[1] - 1] = most
-        for c in range(shape.shape[1]):
-            shape[t, c] /= len(window)
-        for k in range(wrong.shape[1]):
-            wrong[t, k] /= len(window)
+        for part in (shape[t], demand[t], wrong[t]):
+            for c in range(len(part)):
+                part[c] /= len(window)

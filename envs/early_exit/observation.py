@@ -39,6 +39,7 @@ class ObservationLayout:
 
     frame: FrameLayout
     actions: Thresholds  # (A, E, 2): those that can be chosen
+    demands: NDArray[np.int64]  # (A,) of ``Months.demands``
     most_use: float = 1.0
     labels: bool = False
     latent: bool = False
@@ -59,6 +60,7 @@ class ObservationLayout:
             "link": 2,
             "shape": N_SHAPE,
             "profile": N_SHAPE,
+            "demand": len(self.actions),
             "last": 5,
             "last_action": 4 * self.frame.exits,
         }
@@ -82,19 +84,25 @@ class ObservationLayout:
 
     @property
     def numbers(self) -> NDArray[np.float64]:
-        """The layout as the kernel takes it, ``(10,)``."""
+        """The layout as the kernel takes it, ``(12,)``."""
         part = self.frame.slices
         return np.array(
             [
                 self.most_use, self.labels, self.latent, self.months, len(self.actions), part["shape"].start,
                 part["profile"].start, part["errors"].start, part["link"].start, part["month"].start, self.frame.exits,
+                part["demand"].start,
             ],
             np.float64,
         )  # fmt: skip
 
+    @property
+    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """What the kernel takes besides state and frame: numbers, thresholds, demands."""
+        return self.numbers, self.thresholds, self.demands
+
 
 @kernel
-def observe_row(state, frame, numbers, thresholds, out):  # type: ignore[no-untyped-def]
+def observe_row(state, frame, numbers, thresholds, demands, out):  # type: ignore[no-untyped-def]
     """Write the observation of one state ``(N_STATE,)`` and frame ``(X,)`` into float32 ``(L,)``."""
     exits = int(numbers[10])
     todo = state[WINDOWS] - state[DONE]
@@ -117,6 +125,10 @@ def observe_row(state, frame, numbers, thresholds, out):  # type: ignore[no-unty
         for k in range(N_SHAPE):
             out[at + k] = frame[start + k]
         at += N_SHAPE
+    actions = int(numbers[4])
+    for a in range(actions):
+        out[at + a] = frame[int(numbers[11]) + demands[a]]
+    at += actions
     for k in range(LAST_SURENESS - LAST_ANSWERED + 1):
         out[at + k] = state[LAST_ANSWERED + k]
     at += LAST_SURENESS - LAST_ANSWERED + 1
@@ -133,5 +145,5 @@ def observe_row(state, frame, numbers, thresholds, out):  # type: ignore[no-unty
         out[at] = (frame[month] + 1.0) / numbers[3]
         out[at + 1] = frame[month + 1]
         at += 2
-    for k in range(int(numbers[4])):
+    for k in range(actions):
         out[at + k] = 1.0

@@ -53,8 +53,7 @@ class EarlyExitVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float6
         self.single_action_space = spaces.Discrete(len(self.world.actions))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._thresholds = observed.thresholds
-        self._rules = (dynamics.physics, observed.numbers)
+        self._physics, self._shown = dynamics.physics, observed.arrays
         self._generators: list[np.random.Generator] = []
         self._states = np.zeros((num_envs, N_STATE))
         self._frames = np.zeros((num_envs, self.world.windows + 1, self.world.generator.layout.length), np.float32)
@@ -91,7 +90,7 @@ class EarlyExitVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float6
         self._frames[i], self._states[i] = self.world.begin(self._generators[i], budget=budget)
         self._clocks[i], self._lengths[i] = 0, self.world.windows
         batch.begin(
-            self._states[i], self._frames[i, 0], self._rules[1], self._thresholds, self._totals[i], self._observations[i],
+            self._states[i], self._frames[i, 0], self._shown, self._totals[i], self._observations[i],
             self._reports[i], self._statuses[i],
         )  # fmt: skip
 
@@ -106,7 +105,7 @@ class EarlyExitVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float6
             )
         rewards, done = np.empty(self.num_envs), np.empty(self.num_envs, np.bool_)
         ended = batch.batch_decide(
-            self._states, self._frames, self._clocks, self._lengths, chosen, self._rules, self._thresholds, self._totals,
+            self._states, self._frames, self._clocks, self._lengths, chosen, self._physics, self._shown, self._totals,
             self._observations, self._reports, self._statuses, rewards, done,
         )  # fmt: skip
         final: dict[str, Any] = {}

@@ -42,16 +42,14 @@ def warm_up() -> None:
         )  # fmt: skip
         frames, state = world.begin(np.random.default_rng(0))
         dynamics, observed = world.dynamics, world.dynamics.observed
-        rules = (dynamics.physics, observed.numbers)
+        physics, shown = dynamics.physics, observed.arrays
         observation, status = np.zeros((1, observed.length), np.float32), np.zeros((1, batch.N_STATE_INFO))
         totals, report = np.zeros((1, N_REPORT)), np.zeros((1, N_REPORT))
-        batch.begin(state, frames[0], rules[1], observed.thresholds, totals[0], observation[0], report[0], status[0])
-        batch.decide(
-            state, frames[0], frames[1], 0, rules, observed.thresholds, totals[0], observation[0], report[0], status[0]
-        )
+        batch.begin(state, frames[0], shown, totals[0], observation[0], report[0], status[0])
+        batch.decide(state, frames[0], frames[1], 0, physics, shown, totals[0], observation[0], report[0], status[0])
         states, clocks, lengths = state[None].copy(), np.zeros(1, np.int64), np.full(1, 2, np.int64)
         batch.batch_decide(
-            states, frames[None], clocks, lengths, np.zeros(1, np.int64), rules, observed.thresholds, totals, observation,
+            states, frames[None], clocks, lengths, np.zeros(1, np.int64), physics, shown, totals, observation,
             report, status, np.zeros(1), np.zeros(1, np.bool_),
         )  # fmt: skip
         dynamics.transition(states, frames[:1], np.zeros(1, np.int64))
