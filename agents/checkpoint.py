@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any, cast
@@ -23,10 +24,22 @@ UNREADABLE = (
     EOFError,
     OSError,
     AttributeError,
+    ImportError,
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
 """What reading a damaged or foreign file raises."""
+
+
+_OTHER = re.compile(
+    r"Error\(s\) in loading state_dict|parameter group|unexpected keyword argument|required positional argument"
+    r"|Can't get attribute|No module named|^'policy_class'$"
+)
+
+
+def is_of_another_version(error: Exception) -> bool:
+    """Whether reading an undamaged file failed since its network, or what that is made of, is no longer the same here."""
+    return _OTHER.search(str(error)) is not None
 
 
 def save_checkpoint(folder: Path, model: MaskableDQN, progress: dict[str, Any]) -> Path:
@@ -74,7 +87,7 @@ def check_archive(path: Path) -> None:
 def load_checkpoint(path: Path, model: MaskableDQN) -> dict[str, Any]:
     """Put a checkpoint into ``model`` (built from the same config); returns the callbacks' ``progress``.
 
-    Raises ``UserError`` when the file cannot be read or belongs to another config.
+    Raises ``UserError`` when the file cannot be read or is of another network than that of the config.
     """
     try:
         check_archive(path)
@@ -87,6 +100,11 @@ def load_checkpoint(path: Path, model: MaskableDQN) -> dict[str, Any]:
         model.replay_buffer.device = model.device
         model.set_training_state(data["training"])
     except UNREADABLE as error:
+        if is_of_another_version(error):
+            raise UserError(
+                f"checkpoint {path} was written by another version of the network, or the run's config.yaml was changed "
+                "since; expected the version that wrote it, or train again"
+            ) from error
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"checkpoint {path} cannot be read ({first}), expected a file that agents.train has written; without it the run "

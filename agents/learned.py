@@ -10,7 +10,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from agents.checkpoint import UNREADABLE, check_archive
+from agents.checkpoint import UNREADABLE, check_archive, is_of_another_version
 from agents.dqn import MaskableDQN
 from agents.masking import masked_values, split_mask
 from agents.run_folder import RunFolder
@@ -72,7 +72,10 @@ def policy_of(model: MaskableDQN, config: TrainConfig, name: str | None = None) 
 
 
 def load_model(path: str | os.PathLike[str], device: str = "auto") -> MaskableDQN:
-    """The model in a ``.zip`` of a run folder. Raises ``UserError`` when it cannot be read."""
+    """The model in a ``.zip`` of a run folder.
+
+    Raises ``UserError`` when it cannot be read, or was written by a version of offramp with another network.
+    """
     if not Path(path).is_file():
         raise UserError(
             f"model {path} does not exist, expected the best_model.zip of a run that has been evaluated once"
@@ -81,6 +84,10 @@ def load_model(path: str | os.PathLike[str], device: str = "auto") -> MaskableDQ
         check_archive(Path(path))
         return MaskableDQN.load(Path(path), device=device)
     except (*UNREADABLE, AssertionError) as error:  # SB3 asserts that the file holds what it needs
+        if is_of_another_version(error):
+            raise UserError(
+                f"model {path} was written by another version of the network, expected one of this version: train again"
+            ) from error
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"model {path} cannot be read ({first}), expected a file that agents.train has written"

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from tiny_runs import PATHS, STEPS, in_child, outcome, rows, scalars, tiny, uninterrupted
 
 import agents
 from agents.cli import Interrupted, main
+from agents.evaluate import run as evaluate_command
+from agents.learned import load_model
 from agents.run_folder import resume_config
 from agents.train import run as train_command
 from agents.training import train
 from conf.messages import UserError
-from conf.schema import TrainConfig
+from conf.schema import EvaluateConfig, TrainConfig
 
 
 def resumed(folder: Path) -> TrainConfig:
@@ -172,3 +175,29 @@ def test_folders_and_files_that_cannot_be_resumed(
     best.unlink()
     with pytest.raises(UserError, match=r"^model .*best_model.zip does not exist, expected"):
         agents.load(folder)
+
+
+def test_files_of_another_version_of_the_network_say_so(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    best, newest = folder / "best_model.zip", folder / "checkpoints" / "step-000000000720.pt"
+    data = th.load(newest, weights_only=False)
+    data["policy"]["q_net.layer_of_before"] = th.zeros(3)
+    th.save(data, newest)
+    assert refusal(capsys, f"resume={folder}", "steps=960") == (
+        f"checkpoint {newest} was written by another version of the network, or the run's config.yaml was changed since; "
+        "expected the version that wrote it, or train again"
+    )
+    sentence = f"model {best} was written by another version of the network, expected one of this version: train again"
+    layer, argument = load_model(best, "cpu"), load_model(best, "cpu")
+    layer.policy.q_net.layer_of_before = th.nn.Linear(2, 2)
+    argument.policy_kwargs["argument_of_before"] = 1
+    for old in (layer, argument):
+        old.save(best)
+        with pytest.raises(UserError) as caught:
+            agents.load(folder)
+        assert str(caught.value) == sentence
+        assert main("evaluate", EvaluateConfig, evaluate_command, ("run",), argv=[f"run={folder}"]) == 2
+        assert capsys.readouterr().err == sentence + "\n"
