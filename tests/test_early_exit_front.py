@@ -13,7 +13,7 @@ from tiny_exits import exit_table, month, tables
 
 from envs.early_exit.routing import REJECTED, routes
 from envs.early_exit.types import ExitTable, Thresholds
-from optimal.early_exit.exact_front import Front, exact_front, exit_two_only, least_accepted
+from optimal.early_exit.exact_front import Front, exact_front, exit_two_only, least_accepted, useful_levels
 from optimal.early_exit.levels import Levels, all_distinct, at_certainties, mass_aware, thresholds, uniform
 from optimal.early_exit.pair_tables import Counts, pair_tables
 from optimal.early_exit.pareto import dominated, hypervolume, non_dominated
@@ -185,11 +185,23 @@ def test_a_month_is_solved_through_the_bounds_and_beats_any_grid() -> None:
         confirm(table, cost, few, 0.9)
 
 
+@settings(max_examples=40, deadline=None)
+@given(tables, TAUS, st.sampled_from(COSTS))
+def test_levels_that_are_left_out_would_change_nothing(
+    table: ExitTable, tau: float, make: Callable[[ExitTable], RowCost]
+) -> None:
+    levels, cost = all_distinct(table), make(table)
+    useful = useful_levels(table, levels, cost)
+    assert all(set(useful.of(k, c)) <= set(levels.of(k, c)) for k in (0, 1) for c in (0, 1))
+    whole, part = (enumerated(table, cost, thresholds(every(some)), tau) for some in (levels, useful))
+    assert whole == part
+
+
 def test_the_walk_tells_how_far_it_is() -> None:
     table, told = month(rows=1_000, distinct=600), list[tuple[int, int]]()
-    levels = all_distinct(table)
-    exact_front(table, levels, offload_cost(table), 0.9, progress=lambda done, of: told.append((done, of)))
-    assert told[-1] == (len(levels.n1) * len(levels.a1),) * 2
+    levels, cost = all_distinct(table), offload_cost(table)
+    front = exact_front(table, levels, cost, 0.9, progress=lambda done, of: told.append((done, of)))
+    assert told[-1] == (front.pairs, front.pairs) and front.searched < front.pairs
 
 
 # --- costs and areas -------------------------------------------------------------------------------------------------

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs._jit import announce_compilation
-from envs.early_exit.types import ATTACK, NORMAL, ExitTable, Thresholds
+from envs.early_exit.types import ATTACK, N_CLASSES, NORMAL, ExitTable, Thresholds
 from optimal.early_exit import walk
 from optimal.early_exit.evaluator import spent_by_level
-from optimal.early_exit.levels import NONE, Floats, Levels, thresholds
+from optimal.early_exit.levels import NAMES, NONE, Floats, Levels, thresholds
 from optimal.early_exit.pair_tables import Ints, PairTables, pair_tables
 from optimal.early_exit.row_costs import RowCost
 
@@ -118,10 +118,32 @@ def exact_front(
     need = least_accepted(len(table), tau)
     if action not in ACTIONS:
         raise ValueError(f"action is {action!r}, expected one of {', '.join(ACTIONS)}")
-    tables = pair_tables(table, levels)
+    useful = useful_levels(table, levels, cost, rejecting=action == "both")
+    tables = pair_tables(table, useful)
     normal, attack = (_choices(table, tables, cost, label, action) for label in (NORMAL, ATTACK))
-    with announce_compilation():
-        return _walked(table, levels, cost, need, (normal, attack), progress)
+    return _walked(table, useful, cost, need, (normal, attack), progress)
+
+
+def useful_levels(table: ExitTable, levels: Levels, cost: RowCost, *, rejecting: bool = False) -> Levels:
+    """``levels`` without those that the one below is never worse than: what lies between them is all answered rightly.
+
+    To accept such rows, too, adds right answers and takes no others, and at exit 1 saves what they cost further on.
+    ``rejecting``: exit 1 keeps all of its levels, since there they are thresholds of rejects as well.
+    """
+    kept = []
+    for at in range(len(NAMES)):
+        stage, label = divmod(at, N_CLASSES)
+        values = levels.of(stage, label)
+        rows = table.predicted[stage] == label
+        ranks = levels.ranks(table, stage)[rows]
+        harmful = table.label[rows] != label
+        if stage == 0:
+            harmful |= cost.extra[rows] < 0
+        keep = np.zeros(len(values) + 1, np.bool_)
+        keep[ranks[harmful]] = True  # rank k: between levels k - 1 and k
+        keep[0] = True
+        kept.append(values if rejecting and stage == 0 else values[keep[:-1]])
+    return Levels(*kept)
 
 
 def exit_two_only(table: ExitTable, levels: Levels) -> Levels:
@@ -183,6 +205,8 @@ def _walked(
         (one.passed[0], other.passed[0], one.passed_wrong[0], other.passed_wrong[0]),
         (one.passed[1], other.passed[1], one.passed_wrong[1], other.passed_wrong[1]),
     )
+    with announce_compilation():
+        walk.walk(order, 0, 0, need, PRICES, *fixed, scratch, state, found)
     for start in range(0, len(order), CHUNK):
         stop = min(start + CHUNK, len(order))
         walk.walk(order, start, stop, need, PRICES, *fixed, scratch, state, found)

@@ -92,11 +92,12 @@ def mass_aware(table: ExitTable, count: int) -> Levels:
     """At most ``count`` levels that part the rows as evenly as can be; needs no true classes.
 
     The heaviest part that can be divided is divided nearest to its middle, until there are enough: a certainty that many
-    rows share ends up with a level on either side of it. Raises ``ValueError`` below 2 levels.
+    rows share ends up with a level on either side of it. Unsure rows weigh more, by the root of 1 - certainty: that brings
+    fronts nearer to the exact one than equal weights. Raises ``ValueError`` below 2 levels.
     """
     if count < 2:
         raise ValueError(f"number of levels is {count}, expected at least 2")
-    return _made(table, lambda values, counts: _even_parts(counts, count - 2))
+    return _made(table, lambda values, counts: _even_parts(_weights(values, counts), count - 2))
 
 
 def thresholds(values: Floats, rejects: Floats | None = None) -> Thresholds:
@@ -135,10 +136,14 @@ def _between(values: Floats) -> Floats:
     return np.where((values[:-1] < middle) & (middle <= values[1:]), middle, values[1:])
 
 
-def _even_parts(counts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Up to ``count`` cuts between ``counts``, ascending; see ``mass_aware``."""
-    before = np.concatenate([[0], np.cumsum(counts)])
-    parts = [(-int(before[-1]), 0, len(counts))] if len(counts) > 1 else []
+def _weights(values: Floats, counts: NDArray[np.int64]) -> Floats:
+    return np.asarray(counts * np.sqrt(np.maximum(1 - values, 1e-3)), np.float64)
+
+
+def _even_parts(weights: Floats, count: int) -> NDArray[np.int64]:
+    """Up to ``count`` cuts between ``weights``, ascending; see ``mass_aware``."""
+    before = np.append(0.0, np.cumsum(weights))
+    parts = [(-float(before[-1]), 0, len(weights))] if len(weights) > 1 else []
     cuts: list[int] = []
     while parts and len(cuts) < count:
         _, start, stop = heapq.heappop(parts)
@@ -147,5 +152,5 @@ def _even_parts(counts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         cuts.append(cut)
         for low, high in ((start, cut), (cut, stop)):
             if high - low > 1:
-                heapq.heappush(parts, (-int(before[high] - before[low]), low, high))
+                heapq.heappush(parts, (-float(before[high] - before[low]), low, high))
     return np.array(sorted(cuts), np.int64)
