@@ -19,6 +19,8 @@ METHODS = ("exact", "mass-aware", "grid", "nsga2", "reject-at-exit-1")
 BASELINES = ("exit 1 only", "exit 2 only")
 DEFAULT_LEVELS = {"mass-aware": 31, "grid": 21, "reject-at-exit-1": 31}
 MOST_LEVELS = {"mass-aware": 400, "grid": 400, "reject-at-exit-1": 60}
+QUIET = 2.0
+"""Seconds that may pass before anything is said."""
 
 Say = Callable[[str], None]
 
@@ -90,7 +92,14 @@ def _levels(method: str, table: ExitTable, count: int | None) -> Levels:
 
 
 def _told(say: Say, what: str) -> Progress:
-    return lambda done, total: say(f"{what} {done:,} of {total:,}")
+    """``say`` how far it is, from ``QUIET`` seconds on."""
+    started = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        if time.monotonic() > started + QUIET:
+            say(f"{what} {done:,} of {total:,}")
+
+    return tell
 
 
 def _warm_up() -> None:

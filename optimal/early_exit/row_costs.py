@@ -16,20 +16,20 @@ PICO = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class RowCost:
-    """Mean cost of a row: ``base + step * sum of extra`` over the rows that go past exit 1.
+    """Mean cost of a row: ``base + span * share``, where the share is the sum of ``extra`` over the rows that go past exit 1.
 
-    ``share`` of a sum is the paper's F2: 0 where all rows leave at exit 1, 1 where all go on.
+    It is divided by that over all rows: the paper's F2, 0 where all leave at exit 1 and 1 where all go on.
     """
 
     name: str  # what is counted
     unit: str  # of a mean cost; empty: a share
     extra: NDArray[np.int64]  # (N,) what a row adds that goes on
     base: float  # where no row goes on
-    step: float  # what 1 of ``extra`` adds
+    span: float  # what is added where all go on
 
     def value(self, total: NDArray[np.int64]) -> Floats:
         """Mean cost of a row, where the rows that go on add up to ``total``."""
-        return np.asarray(self.base + self.step * total, np.float64)
+        return self.base + self.span * self.share(total)
 
     def share(self, total: NDArray[np.int64]) -> Floats:
         """The same, normalised (F2)."""
@@ -39,7 +39,7 @@ class RowCost:
 def offload_cost(table: ExitTable) -> RowCost:
     """Share of the rows that go past exit 1."""
     check_two_exits(table)
-    return RowCost("share offloaded", "", np.ones(len(table), np.int64), 0.0, 1.0 / len(table))
+    return RowCost("share offloaded", "", np.ones(len(table), np.int64), 0.0, 1.0)
 
 
 def stage_cost(table: ExitTable, stages: Floats, name: str, unit: str) -> RowCost:
@@ -50,7 +50,7 @@ def stage_cost(table: ExitTable, stages: Floats, name: str, unit: str) -> RowCos
     check_two_exits(table)
     if stages.shape != (EXITS,) or not (np.isfinite(stages).all() and (stages >= 0).all()):
         raise ValueError(f"costs of the stages are {stages.tolist()}, expected {EXITS} numbers >= 0")
-    return RowCost(name, unit, np.ones(len(table), np.int64), float(stages[0]), float(stages[1]) / len(table))
+    return RowCost(name, unit, np.ones(len(table), np.int64), float(stages[0]), float(stages[1]))
 
 
 def measured_cost(table: ExitTable) -> RowCost:
@@ -70,4 +70,4 @@ def measured_cost(table: ExitTable) -> RowCost:
             f"the measured times of exit 2 exceed those of exit 1 by {total * PICO:.6g} s over all rows, "
             "expected more than 0: take cost=offload"
         )
-    return RowCost("measured time (F2)", "", extra, 0.0, 1.0 / total)
+    return RowCost("measured time (F2)", "", extra, 0.0, 1.0)
