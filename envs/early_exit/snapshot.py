@@ -19,14 +19,15 @@ from envs.early_exit.dynamics import (
     R_JOULES,
     R_LATE,
     R_OVER,
-    R_PASSED,
     R_REJECTED,
     R_SENT,
     S_CROSSES,
     S_USE,
 )
+from envs.early_exit.fallback import NOTHING
+from envs.early_exit.months import Months
 from envs.early_exit.outcomes import FATES
-from envs.early_exit.state import BUDGET, LEAST, LEFT, ROWS, WINDOWS
+from envs.early_exit.state import BUDGET, LEAST, ROWS, WINDOWS
 from envs.early_exit.types import N_CLASSES
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 CERTAINTY_BINS = 50
 """Bins of certainty in the histograms of the latest window."""
+_SCALE = 50
+"""Windows of the episode, evenly spread, from which their scale is taken."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,11 @@ class LastWindow:
     action: int
     name: str  # what the action is for; empty: not known
     over_budget: bool  # the budget did not reach: what would have been charged was rejected
-    accept: NDArray[np.float64]  # (2,) thresholds of exit 1 that were played, by its answer
-    reject: NDArray[np.float64]  # (2,)
+    accept: NDArray[np.float64]  # (2,) thresholds of exit 1, by its answer
+    reject: NDArray[np.float64]  # (2,) of a single exit: all that it does not answer
+    rejected_below: NDArray[
+        np.float64
+    ]  # (2,) what was played in place of ``reject``: another one where over the budget
     histogram: NDArray[np.int64]  # (2, CERTAINTY_BINS, E + 1) rows by answer and certainty of exit 1 and by their end
 
 
@@ -57,7 +63,9 @@ class Snapshot:
     exits: int  # E
     reports: NDArray[np.float64]  # (t, N_REPORT), see ``dynamics``
     ends: NDArray[np.int64]  # (t, E + 1) rows by their end
-    confusion: NDArray[np.int64]  # (2, 3) rows of all windows: normal or attack by answered normal, answered attack, rejected
+    confusion: NDArray[
+        np.int64
+    ]  # (2, 3) rows of all windows: normal or attack by answered normal, answered attack, rejected
     budget: float  # of the episode; inf: no limit
     unit: str  # of the budget
     left: NDArray[np.float64]  # (t + 1,) of the budget, from the start on
@@ -71,7 +79,7 @@ class Snapshot:
     attack_share: NDArray[np.float64]  # (t,) hidden
     latent: bool  # the hidden numbers are part of the observation
     low: float  # certainty at the left end of the histograms
-    top: float  # largest share of a window's rows in one bin, in the whole episode
+    top: float  # largest share of a window's rows in one bin, about, in the whole episode
     last: LastWindow | None  # None: nothing is decided yet
 
     @property
@@ -138,26 +146,29 @@ def take_snapshot(env: EarlyExitEnv) -> Snapshot:
     actions = np.array([action for action, _, _ in past], np.int64)
     fallback: NDArray[np.int64] = dynamics.physics[2]
     played = np.where(reports[:, R_OVER] > 0, fallback[actions], actions)
-    rows = frames[:-1, part["rows"]].astype(np.int64)
-    fate = months.fates[played[:, None], rows[:done]].astype(np.int64)
-    rejected = (fate & 8) > 0
-    end = np.where(rejected, exits, fate // FATES)
-    truth, answer = fate & 1, np.where(rejected, N_CLASSES, (fate >> 1) & 1)
+    every = frames[:-1, part["rows"]]
+    rows = every[:done].astype(np.int64)
+    fate = months.fates[played[:, None], rows]
+    counts = _count((done, exits * FATES), np.arange(done)[:, None], fate)
+    counts = counts.reshape(done, exits, 2, 2, 2, 2)  # whether rejected, whether changed, answer, truth
+    answers, rejected = counts[:, :, 0].sum(axis=2), counts[:, :, 1].sum(axis=(1, 2, 3))
+    confusion = np.column_stack([answers.sum(axis=(0, 1)).T, rejected.sum(axis=0)])
     low = 0.5 if months.certainty[0].min() >= 0.5 else 0.0
-    bins = _bins(months.certainty[0], low)[rows]
-    first = months.fates[0][rows]
-    first = (first >> 1 ^ first >> 2) & 1  # what exit 1 would answer
-    everywhere = _count((len(rows), N_CLASSES * CERTAINTY_BINS), np.arange(len(rows))[:, None], first * CERTAINTY_BINS + bins)
+    some = np.linspace(0, len(every) - 1, min(len(every), _SCALE)).round().astype(np.int64)
+    most = int(_histograms(months, every[some].astype(np.int64), low).max())
     last = None
     if done:
-        k, shape = done - 1, (N_CLASSES, CERTAINTY_BINS, exits + 1)
+        k, names = done - 1, env.world.actions.names
+        end = np.where(fate[k] & 8, exits, fate[k] // FATES)
+        histogram = _histograms(months, rows[k : k + 1], low, end, exits + 1)[0]
+        most = max(most, int(histogram.sum(axis=2).max()))
         last = LastWindow(
             int(actions[k]),
-            env.world.actions.names[actions[k]] if env.world.actions.names else "",
+            names[actions[k]] if names else "",
             bool(reports[k, R_OVER]),
-            months.thresholds.accept[played[k], 0],
-            months.thresholds.reject[played[k], 0],
-            _count(shape, first[k], bins[k], end[k]),
+            months.thresholds.accept[actions[k], 0],
+            *_rejects(months, int(actions[k]), int(played[k])),
+            histogram,
         )
     stages = dynamics.stages
     in_rows = bool((stages[S_USE, 1:] == stages[S_CROSSES, 1:]).all())
@@ -170,11 +181,11 @@ def take_snapshot(env: EarlyExitEnv) -> Snapshot:
         int(state[ROWS]),
         exits,
         reports,
-        _count((done, exits + 1), np.arange(done)[:, None], end),
-        _count((N_CLASSES, N_CLASSES + 1), truth, answer),
+        np.column_stack([answers.sum(axis=(2, 3)), rejected.sum(axis=1)]),
+        confusion,
         float(state[BUDGET]),
         "rows" if in_rows else "J",
-        np.array([state[BUDGET] if done else state[LEFT], *(left for _, _, left in past)]),
+        np.array([state[BUDGET], *(left for _, _, left in past)]),
         float(state[LEAST]),
         bool(stages[S_CROSSES, 1:].any()),
         _costs(env, reports, int(state[ROWS])),
@@ -185,20 +196,36 @@ def take_snapshot(env: EarlyExitEnv) -> Snapshot:
         frames[:done, part["attack_share"].start].astype(np.float64),
         dynamics.observed.latent,
         low,
-        float(everywhere.max() / state[ROWS]),
+        most / int(state[ROWS]),
         last,
     )
 
 
-def _bins(certainty: NDArray[np.float64], low: float) -> NDArray[np.int64]:
-    """The bin of each certainty; a value at an edge belongs to the bin above it, but 1 to the last one."""
-    at = np.floor((certainty - low) / (1.0 - low) * CERTAINTY_BINS + 1e-9).astype(np.int64)
-    return np.clip(at, 0, CERTAINTY_BINS - 1)
+def _rejects(months: Months, action: int, played: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What exit 1 rejects below with an action, and with what was played in its place."""
+    reject = months.thresholds.reject if months.exits > 1 else np.full_like(months.thresholds.reject, NOTHING)
+    return reject[action, 0], reject[played, 0]
+
+
+def _histograms(
+    months: Months, rows: NDArray[np.int64], low: float, end: NDArray[np.int64] | int = 0, ends: int = 1
+) -> NDArray[np.int64]:
+    """Rows of windows ``(t, W)`` by answer and certainty of exit 1 and by their end, ``(t, 2, CERTAINTY_BINS, ends)``.
+
+    A certainty at the edge of two bins belongs to the upper one.
+    """
+    at = np.floor((months.certainty[0][rows] - low) / (1.0 - low) * CERTAINTY_BINS + 1e-9).astype(np.int64)
+    fate = months.fates[0][rows]
+    answer = (
+        fate >> 1 ^ fate >> 2
+    ) & 1  # a fate holds the final answer, and whether it is another one than that of exit 1
+    shape = (len(rows), N_CLASSES, CERTAINTY_BINS, ends)
+    return _count(shape, np.arange(len(rows))[:, None], answer, np.clip(at, 0, CERTAINTY_BINS - 1), np.asarray(end))
 
 
 def _count(shape: tuple[int, ...], *index: NDArray[np.integer]) -> NDArray[np.int64]:
     """How often each combination of indices occurs; they are broadcast against each other."""
-    flat = np.zeros((), np.int64)
+    flat: NDArray[np.int64] = np.zeros((), np.int64)
     for one, size in zip(index, shape, strict=True):
         flat = flat * size + one
     return np.bincount(flat.reshape(-1), minlength=int(np.prod(shape))).reshape(shape)
@@ -221,6 +248,3 @@ def _costs(env: EarlyExitEnv, reports: NDArray[np.float64], rows: int) -> tuple[
 def _short(name: str) -> str:
     """The name of a month; of a file, without its folder and its suffixes."""
     return os.path.basename(name).split(".")[0]
-
-
-__all__ = ["CERTAINTY_BINS", "R_LATE", "R_PASSED", "R_REJECTED", "R_SENT", "LastWindow", "Snapshot", "take_snapshot"]
