@@ -44,10 +44,7 @@ class FrontConfig:
     sends: str = key("input", "what goes over the link, for energy and latency", choices=SENT)
     method: str = key("exact", "how the front is found", choices=METHODS, section="How")
     levels: int | None = key(
-        None,
-        "levels of each threshold, for grid (null: 21), mass-aware and reject-at-exit-1 (null: 31)",
-        least=2,
-        most=400,
+        None, "levels of each threshold, for grid (null: 21) and mass-aware (31), or of rejects (31)", least=2, most=400
     )
     generations: int = key(1_000, "generations of nsga2", least=1)
     seed: int = key(1, "seed of nsga2", least=0, most=MOST_SEED)
@@ -66,11 +63,14 @@ class FrontConfig:
     format: str = key("text", "a table, or one JSON object", choices=FORMATS)
 
     def check(self) -> None:
-        """Raise ValueError for no table, a margin too wide, work that is missing, or another kind of picture."""
+        """Raise ValueError for no table, a margin too wide, levels without a use, missing work, or another kind of picture."""
         if not self.table:
             raise ValueError("table is [], expected at least one evaluation table")
         if self.tau + self.margin > 1:
             raise ValueError(f"tau is {self.tau} and margin is {self.margin}, expected a sum of at most 1")
+        if self.levels is not None and (self.compare or self.method in ("exact", "nsga2")):
+            why = "compare=true" if self.compare else f"method={self.method}"
+            raise ValueError(f"levels is {self.levels}, expected null with {why}")
         if self.cost in ("energy", "latency") and self.work is None:
             raise ValueError(f"work is null, expected a work file (.yaml), because cost is {self.cost}")
         if self.picture is not None and not self.picture.lower().endswith((".png", ".svg")):

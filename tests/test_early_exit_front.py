@@ -152,12 +152,15 @@ def test_the_front_with_rejects_at_exit_1_is_that_of_enumeration(seed: int, tau:
     combined = list(itertools.product(pairs[0], pairs[1], levels.n2, levels.a2))
     values = np.array([(n[0], a[0], n2, a2) for n, a, n2, a2 in combined])
     rejects = np.array([(n[1], a[1]) for n, a, _, _ in combined])
-    for action, which in (
-        ("both", np.ones(len(values), np.bool_)),
-        ("reject", (rejects == values[:, :2]).all(axis=1)),
-        ("pass", (rejects == 0).all(axis=1)),
+    one = (levels.n1[1:2], levels.a1[1:2])
+    below = np.stack([np.isin(rejects[:, c], one[c]) for c in (0, 1)], axis=1)
+    for action, some, which in (
+        ("both", None, np.ones(len(values), np.bool_)),
+        ("both", one, (below | (rejects == 0) | (rejects == values[:, :2])).all(axis=1)),
+        ("reject", None, (rejects == values[:, :2]).all(axis=1)),
+        ("pass", None, (rejects == 0).all(axis=1)),
     ):
-        front = exact_front(table, levels, cost, tau, action=action)
+        front = exact_front(table, levels, cost, tau, action=action, rejects=some)
         assert listed(front) == enumerated(table, cost, thresholds(values[which], rejects[which]), tau), action
         confirm(table, cost, front, tau)
 

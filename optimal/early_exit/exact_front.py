@@ -27,6 +27,10 @@ PRICES = np.arange(4, walk.SCALE, 4)
 ACTIONS = ("pass", "reject", "both")
 """What becomes of rows that exit 1 does not accept: all go on, all are rejected there, or a second threshold decides."""
 
+MOST_PAIRS = 100_000_000
+"""Pairs of exit-1 choices that may be walked."""
+
+Rejects = tuple[Floats, Floats]
 Progress = Callable[[int, int], None]
 """Gets the pairs that are done, and all there are."""
 
@@ -98,6 +102,7 @@ def exact_front(
     tau: float,
     *,
     action: str = "pass",
+    rejects: Rejects | None = None,
     progress: Progress | None = None,
 ) -> Front:
     """The front of error and cost over all choices of ``levels`` that accept at least a share ``tau`` of the rows.
@@ -109,26 +114,35 @@ def exact_front(
         levels: what to choose from.
         cost: what going past exit 1 costs.
         tau: share of the rows that must be accepted, 0..1; with 0 at least one row.
-        action: one of ``ACTIONS``; ``both`` has K (K + 1) / 2 choices for K levels, so it is for some tens of them.
+        action: one of ``ACTIONS``.
+        rejects: thresholds of rejects at exit 1 for action ``both``, by class; None: those of ``levels``. Some tens at most.
         progress: told of every ``CHUNK`` pairs.
 
     Raises:
-        ValueError: other than two exits, tau out of range, an unknown action, tables of over 2 GB.
+        ValueError: other than two exits, tau out of range, an unknown action, tables of over 2 GB, over 10^8 pairs.
     """
     need = least_accepted(len(table), tau)
     if action not in ACTIONS:
         raise ValueError(f"action is {action!r}, expected one of {', '.join(ACTIONS)}")
-    useful = useful_levels(table, levels, cost, rejecting=action == "both")
-    tables = pair_tables(table, useful)
-    normal, attack = (_choices(table, tables, cost, label, action) for label in (NORMAL, ATTACK))
-    return _walked(table, useful, cost, need, (normal, attack), progress)
+    useful = useful_levels(table, levels, cost)
+    if rejects is None:
+        rejects = (levels.n1, levels.a1)
+    # thresholds of both kinds are levels of the tables, so that either is an index
+    union = useful if action != "both" else _joined(useful, rejects)
+    tables = pair_tables(table, union)
+    normal, attack = (
+        _choices(table, tables, cost, label, action, useful.of(0, label), rejects[label]) for label in (NORMAL, ATTACK)
+    )
+    pairs = len(normal.accept) * len(attack.accept)
+    if pairs > MOST_PAIRS:
+        raise ValueError(f"exit 1 has {pairs:,} pairs of choices, expected at most {MOST_PAIRS:,}: take fewer levels")
+    return _walked(table, union, cost, need, (normal, attack), progress)
 
 
-def useful_levels(table: ExitTable, levels: Levels, cost: RowCost, *, rejecting: bool = False) -> Levels:
+def useful_levels(table: ExitTable, levels: Levels, cost: RowCost) -> Levels:
     """``levels`` without those that the one below is never worse than: what lies between them is all answered rightly.
 
     To accept such rows, too, adds right answers and takes no others, and at exit 1 saves what they cost further on.
-    ``rejecting``: exit 1 keeps all of its levels, since there they are thresholds of rejects as well.
     """
     kept = []
     for at in range(len(NAMES)):
@@ -142,7 +156,7 @@ def useful_levels(table: ExitTable, levels: Levels, cost: RowCost, *, rejecting:
         keep = np.zeros(len(values) + 1, np.bool_)
         keep[ranks[harmful]] = True  # rank k: between levels k - 1 and k
         keep[0] = True
-        kept.append(values if rejecting and stage == 0 else values[keep[:-1]])
+        kept.append(values[keep[:-1]])
     return Levels(*kept)
 
 
@@ -152,17 +166,31 @@ def exit_two_only(table: ExitTable, levels: Levels) -> Levels:
     return Levels(none, none, levels.n2, levels.a2)
 
 
-def _choices(table: ExitTable, tables: PairTables, cost: RowCost, label: int, action: str) -> _Choices:
-    """All choices for the rows that exit 1 calls ``label``."""
+def _joined(levels: Levels, rejects: Rejects) -> Levels:
+    """``levels`` with those of ``rejects`` at exit 1."""
+    first = [np.union1d(levels.of(0, label), rejects[label]) for label in (NORMAL, ATTACK)]
+    return Levels(first[0], first[1], levels.n2, levels.a2)
+
+
+def _choices(
+    table: ExitTable, tables: PairTables, cost: RowCost, label: int, action: str, accepts: Floats, rejects: Floats
+) -> _Choices:
+    """All choices for the rows that exit 1 calls ``label``: thresholds ``accepts``, and of ``rejects`` those below each."""
     spent = spent_by_level(table, tables, cost, label)
-    count = len(spent)
+    levels = tables.levels.of(0, label)
+    accept = np.searchsorted(levels, accepts)
+    nothing = np.full(len(accept), -1)
     if action == "pass":
-        accept, reject = np.arange(count), np.full(count, -1)
+        reject = nothing
     elif action == "reject":
-        accept, reject = np.arange(count), np.arange(count)
+        reject = accept
     else:
-        accept, reject = np.tril_indices(count)
-        accept, reject = np.append(np.arange(count), accept), np.append(np.full(count, -1), reject)
+        below = np.searchsorted(levels, rejects)
+        first, second = np.nonzero(below < accept[:, None])
+        accept, reject = (
+            np.concatenate([accept, accept, accept[first]]),
+            np.concatenate([nothing, accept, below[second]]),
+        )
 
     def between(sums: NDArray[np.int32]) -> Ints:
         """Sums of the rows below ``accept`` without those below ``reject``."""

@@ -16,7 +16,7 @@ STYLES = {
     "mass-aware": ("#0072b2", "-", "mass-aware levels"),
     "grid": ("#e69f00", "-", "even grid"),
     "nsga2": ("#d55e00", "", "NSGA-II, as published"),
-    "reject-at-exit-1": ("#009e73", "--", "mass-aware, exit 1 may reject"),
+    "reject-at-exit-1": ("#009e73", "--", "exit 1 may reject, too"),
     "exit 1 only": ("#cc79a7", "", "exit 1 only, rejects"),
     "exit 2 only": ("#56b4e9", "", "exit 2 only, rejects"),
 }

@@ -15,7 +15,7 @@ from optimal.early_exit.nsga2 import Comparison, compared, nsga2
 from optimal.early_exit.row_costs import RowCost, offload_cost
 
 METHODS = ("exact", "mass-aware", "grid", "nsga2", "reject-at-exit-1")
-"""All thresholds; few well-chosen ones; an even grid; the published search; well-chosen ones that exit 1 may reject by, too."""
+"""All thresholds; few well-chosen ones; an even grid; the published search; all, and exit 1 may reject, too, below few ones."""
 BASELINES = ("exit 1 only", "exit 2 only")
 DEFAULT_LEVELS = {"mass-aware": 31, "grid": 21, "reject-at-exit-1": 31}
 MOST_LEVELS = {"mass-aware": 400, "grid": 400, "reject-at-exit-1": 60}
@@ -48,8 +48,8 @@ def find(
 ) -> Found:
     """The front by one of ``METHODS`` or ``BASELINES``, compilation not timed.
 
-    ``levels``: of each threshold, None: ``DEFAULT_LEVELS``; exact, nsga2 and the baselines have none. Raises ``ValueError`` for
-    an unknown method, levels out of range, and as ``exact_front`` and ``nsga2``.
+    ``levels``: of each threshold, of reject-at-exit-1 those of rejects, None: ``DEFAULT_LEVELS``; the others have none. Raises
+    ``ValueError`` for an unknown method, levels out of range, and as ``exact_front`` and ``nsga2``.
     """
     if method not in METHODS + BASELINES:
         raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS + BASELINES)}")
@@ -59,8 +59,11 @@ def find(
         found = nsga2(table, cost, tau, generations=generations, seed=seed, progress=_told(say, "nsga2: generation"))
         return Found(method, found.front, time.perf_counter() - started)
     action = {"reject-at-exit-1": "both", "exit 1 only": "reject"}.get(method, "pass")
-    chosen = _levels(method, table, levels)
-    front = exact_front(table, chosen, cost, tau, action=action, progress=_told(say, f"{method}: pair"))
+    chosen, rejects = _levels(method, table, levels), None
+    if method == "reject-at-exit-1":
+        chosen, rejects = all_distinct(table), (chosen.n1, chosen.a1)
+    told = _told(say, f"{method}: pair")
+    front = exact_front(table, chosen, cost, tau, action=action, rejects=rejects, progress=told)
     return Found(method, front, time.perf_counter() - started)
 
 
