@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from envs.csv_table import CsvTable, read_file, shown_name, split_csv
 from envs.early_exit.types import ATTACK, NORMAL
-from envs.strict_json import FilePath
+from envs.strict_json import FilePath, write_text
 
 N_FEATURES = 58
 """Features of a row of the public data set."""
@@ -103,6 +103,15 @@ def load_rows(path: FilePath, names: Sequence[str] | None = None) -> Rows:
     return Rows(order, features, _labels(table) if CLASS in table.columns else None, stem(path))
 
 
+def save_rows(rows: Rows, path: FilePath) -> None:
+    """Write rows atomically, numbers by their shortest repr; they load as the same ones. Raises ``ValueError``."""
+    header = [*rows.names] if rows.label is None else [*rows.names, CLASS]
+    lines = [",".join(map(repr, row)) for row in rows.features.tolist()]
+    if rows.label is not None:
+        lines = [f"{line},{label}" for line, label in zip(lines, rows.label.tolist(), strict=True)]
+    write_text(path, "\n".join([",".join(header), *lines]) + "\n")
+
+
 def _check_names(found: Sequence[str], names: Sequence[str], where: str) -> None:
     for name in names:
         if name not in found:
@@ -136,10 +145,12 @@ def row_files(data: Sequence[FilePath], months: Sequence[str] = ()) -> list[Path
         inside = {stem(path): path for path in sorted(entry.iterdir()) if path.name.endswith(ENDINGS)}
         if not inside:
             raise ValueError(f"{entry}: the folder holds no file of rows, expected .csv or .csv.gz files")
+        # on a command line 2016_01 is also a way of writing the number 201601, and arrives as that
+        plain = {name.replace("_", ""): path for name, path in inside.items()} | inside
         for month in months or inside:
-            if month not in inside:
+            if month not in plain:
                 raise ValueError(
                     f"{entry}: there is no {month}.csv or {month}.csv.gz, expected one of {', '.join(inside)}"
                 )
-            files.append(inside[month])
+            files.append(plain[month])
     return files
