@@ -21,7 +21,7 @@ SENT = ("input", "features")
 class FrontConfig:
     """Find the best thresholds of a network with two exits: the front of error and cost, and one point of it by a rule.
 
-    The table says what both exits answer for each row, as agents of evaluation write it. The error is that of the rows which
+    The table says what both exits answer for each row, as inference.evaluate writes it. The error is that of the rows which
     get an answer; at least a share tau of them must.
 
     Examples:

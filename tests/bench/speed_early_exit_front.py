@@ -30,6 +30,7 @@ from optimal.early_exit.exact_front import Front, exact_front
 from optimal.early_exit.levels import Levels, all_distinct, mass_aware, thresholds, uniform
 from optimal.early_exit.methods import find
 from optimal.early_exit.nsga2 import GENERATIONS, compared
+from optimal.early_exit.operating_point import Rule, choose, with_margin
 from optimal.early_exit.pair_tables import pair_tables
 from optimal.early_exit.pareto import hypervolume
 from optimal.early_exit.row_costs import offload_cost
@@ -121,11 +122,35 @@ def quality(files: list[str], tau: float, generations: int) -> Table:
     return out
 
 
+def kept(files: list[str], tau: float) -> Table:
+    """Thresholds chosen on the second table (least error + .1 * share offloaded), on all of them, without and with a margin."""
+    out = Table(title=f"chosen on the second table, tau {tau:g}: error / accepted / offloaded, %", title_justify="left")
+    out.add_column("table")
+    loaded = [load_table(file) for file in files]
+    chosen, cost = loaded[min(1, len(loaded) - 1)], offload_cost(loaded[min(1, len(loaded) - 1)])
+    margins = [margin for margin in (0.0, 0.02, 0.05) if tau + margin <= 1]
+    rules = []
+    for margin in margins:
+        out.add_column(f"margin {margin:g}", justify="right")
+        found = exact_front(chosen, all_distinct(chosen), cost, with_margin(tau, margin))
+        rules.append(found.values[choose(found, Rule("weight", 0.1))][None])
+    for file, table in zip(files, loaded, strict=True):
+        cells = []
+        for values in rules:
+            counts, _ = Evaluator.of(table, offload_cost(table))(values)
+            accepted, offloaded = 100 * counts.accepted[0] / len(table), 100 * counts.offloaded[0] / len(table)
+            short = " !" if accepted < 100 * tau - 1e-9 else ""
+            cells.append(f"{100 * counts.error[0]:.2f} / {accepted:.1f}{short} / {offloaded:.1f}")
+        out.add_row("/".join(Path(file).parts[-2:]), *cells)
+    return out
+
+
 def main(files: list[str], tau: float, repeats: int, generations: int) -> None:
     """Print the tables."""
     console = Console(width=None if sys.stdout.isatty() else 170)
     console.print(speeds(load_table(files[0]) if files else month(), repeats))
     if files:
+        console.print(kept(files, tau))
         console.print(quality(files, tau, generations))
 
 
