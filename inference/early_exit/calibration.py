@@ -21,14 +21,14 @@ LIMITS = (1e-2, 1e2)
 """Temperatures stay inside, also where all rows are right and the best one would be 0."""
 
 
-def fit_temperatures(logits: NDArray[np.float32], labels: NDArray[np.int8]) -> tuple[float, ...]:
+def fit_temperatures(logits: NDArray[np.float64], labels: NDArray[np.int8]) -> tuple[float, ...]:
     """Temperature of each exit with the least negative log-likelihood, by L-BFGS.
 
     ``logits``: uncalibrated ``(E, N, 2)``; ``labels``: true classes ``(N,)``. Raises ``ValueError`` for no rows.
     """
     if not len(labels):
         raise ValueError("there are no rows to calibrate on, expected at least one")
-    return tuple(_fit(exit_logits.astype(np.float64), labels) for exit_logits in logits)
+    return tuple(_fit(exit_logits, labels) for exit_logits in logits)
 
 
 def _fit(logits: NDArray[np.float64], labels: NDArray[np.int8]) -> float:
@@ -57,9 +57,9 @@ class Quality:
     certainty: NDArray[np.float64]  # (E,) mean
 
 
-def quality(logits: NDArray[np.float32], labels: NDArray[np.int8], temperatures: tuple[float, ...]) -> Quality:
+def quality(logits: NDArray[np.float64], labels: NDArray[np.int8], temperatures: tuple[float, ...]) -> Quality:
     """Quality of the certainties of logits ``(E, N, 2)`` at these temperatures ``(E,)``."""
-    scaled = logits.astype(np.float64) / np.array(temperatures)[:, None, None]
+    scaled = logits / np.array(temperatures)[:, None, None]
     scores = scores_of(logits, temperatures)
     curves = [reliability(scores, labels, k) for k in range(len(logits))]
     return Quality(

@@ -35,7 +35,9 @@ UNREADABLE = (RuntimeError, ValueError, KeyError, TypeError, EOFError, Attribute
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A network with all that turns rows into certainties. Raises ``ValueError`` where the parts do not fit."""
+    """A network with all that turns rows into certainties; it becomes one of double precision, whose weights are those of
+    single precision (``inference.early_exit.forward`` says why). Raises ``ValueError`` where the parts do not fit.
+    """
 
     spec: NetworkSpec
     network: ExitNetwork  # in eval mode
@@ -44,7 +46,7 @@ class TrainedNetwork:
     notes: dict[str, Any] = field(default_factory=dict)  # plain data: seed, training files, ...
 
     def __post_init__(self) -> None:
-        self.network.eval()
+        self.network.eval().double()
         exits = len(self.network.exits)
         if not self.temperatures:
             object.__setattr__(self, "temperatures", (1.0,) * exits)
@@ -64,7 +66,7 @@ class TrainedNetwork:
     @property
     def identity(self) -> str:
         """SHA-256 over weights and metadata: two parties with equal ones give equal answers."""
-        return _identity(self._metadata(), self.network.state_dict())
+        return _identity(self._metadata(), self._weights())
 
     def calibrated(self, temperatures: tuple[float, ...], notes: Mapping[str, Any]) -> TrainedNetwork:
         """The same network with other temperatures; ``notes`` are added to its own."""
@@ -80,13 +82,16 @@ class TrainedNetwork:
             "notes": self.notes,
         }
 
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.float() for name, value in self.network.state_dict().items()}
+
     def save(self, path: FilePath) -> None:
         """Write the file atomically; the same network always makes the same bytes. Raises ``OSError``."""
-        weights = self.network.state_dict()
+        weights = self._weights()
         metadata = self._metadata()
         metadata["identity"] = _identity(metadata, weights)
         buffer = io.BytesIO()  # torch puts the name of a path into its file, and a temporary name is random
-        torch.save({"metadata": json.dumps(metadata, sort_keys=True), "weights": dict(weights)}, buffer)
+        torch.save({"metadata": json.dumps(metadata, sort_keys=True), "weights": weights}, buffer)
         write_bytes_atomic(path, buffer.getvalue())
 
 

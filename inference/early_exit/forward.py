@@ -1,7 +1,8 @@
 """What the exits of a network say about rows: the one function that evaluation, inference and a server share.
 
-Rows that are equal to the network are forwarded once, in batches of one fixed size: a product of matrices may be summed in
-another order for another number of rows, and equal rows must get equal certainties wherever they stand.
+Rows that are equal to the network are forwarded once. A trained network computes in double precision and in batches of one
+fixed size: a product of matrices is summed in another order at another place of a batch, in single precision the sixth decimal
+of one certainty in 200 would depend on that, and with it, at a threshold, the answer.
 """
 
 from __future__ import annotations
@@ -49,33 +50,35 @@ def forward(
     *,
     batch: int = BATCH,
     tick: Callable[[int], None] | None = None,
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """Logits ``(E, N, 2)`` of prepared rows ``(N, *shape)``, in eval mode and without gradients; the mode is kept.
 
-    Rows of one call and of another get the same logits as long as ``batch`` is the same.
+    In the precision of the network's own weights.
     """
     first, inverse = distinct(inputs)
-    out = np.empty((len(network.exits), len(first), N_CLASSES), np.float32)
-    padded = np.zeros((batch, *inputs.shape[1:]), np.float32)
+    dtype = next(network.parameters()).dtype
+    padded = torch.zeros((batch, *inputs.shape[1:]), dtype=dtype)
+    out = torch.empty((len(network.exits), len(first), N_CLASSES), dtype=dtype)
+    ready = torch.from_numpy(inputs[first])
     was_training = network.training
     network.eval()
     try:
         with torch.no_grad():
             for start in range(0, len(first), batch):
-                chosen = first[start : start + batch]
-                padded[: len(chosen)] = inputs[chosen]
-                padded[len(chosen) :] = 0
-                out[:, start : start + len(chosen)] = network(torch.from_numpy(padded)).numpy()[:, : len(chosen)]
+                count = min(batch, len(first) - start)
+                padded[:count] = ready[start : start + count]
+                padded[count:] = 0
+                out[:, start : start + count] = network(padded)[:, :count]
                 if tick is not None:
-                    tick(start + len(chosen))
+                    tick(start + count)
     finally:
         network.train(was_training)
-    return out[:, inverse]
+    return out.numpy().astype(np.float64)[:, inverse]
 
 
-def scores_of(logits: NDArray[np.float32], temperatures: Sequence[float]) -> Scores:
+def scores_of(logits: NDArray[np.float64], temperatures: Sequence[float]) -> Scores:
     """Classes and certainties of logits ``(E, N, 2)``; of two equal ones the class is 0, normal."""
-    margin = logits[..., 1].astype(np.float64) - logits[..., 0]
+    margin = logits[..., 1] - logits[..., 0]
     scaled = np.abs(margin) / np.array(temperatures, np.float64)[:, None]
     certainty = 1.0 / (1.0 + np.exp(-scaled))  # the larger of two softmax probabilities
     return Scores((margin > 0).astype(np.int8), np.round(certainty, DECIMALS))

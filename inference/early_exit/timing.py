@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 
 import numpy as np
@@ -20,12 +21,13 @@ def stage_seconds(
     """Wall-clock seconds a row of each block and of each exit ``(E,)`` twice.
 
     The median over ``repeats`` of the time of one batch, by its rows: one number for all rows, because the noise of the
-    batch that a row happens to lie in must not look like a property of the row. ``batch=1`` is the latency of a row.
+    batch that a row happens to lie in must not look like a property of the row. ``batch=1`` is the latency of a row. In
+    single precision, as a device would compute.
     """
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(batch, *model.preprocessor.shape, generator=generator)
     taken = np.empty((2, repeats, model.exits))
-    network = model.network
+    network = copy.deepcopy(model.network).float()
     with torch.no_grad():
         for repeat in range(-WARM_UP, repeats):
             values = start

@@ -105,7 +105,10 @@ class Training:
         elif state.data != digest:
             raise ValueError("the rows are not those that the run was started with, expected the same files")
         else:
-            network.load_state_dict(state.weights)
+            try:
+                network.load_state_dict(state.weights)
+            except RuntimeError as error:
+                raise ValueError("the state is of another network than the one that is trained") from error
             self.optimizer.load_state_dict(state.optimizer)
         self.state = state
 
@@ -170,7 +173,7 @@ class Training:
         return np.stack([losses.detach().numpy(), hits.numpy()]).astype(np.float64)
 
     def _validate(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        logits = forward(self.network, self.inputs[self.held]).astype(np.float64)
+        logits = forward(self.network, self.inputs[self.held])
         labels = self.labels[self.held]
         return cross_entropy(logits, labels), (logits.argmax(-1) == labels).mean(1)
 
@@ -178,8 +181,9 @@ class Training:
 def cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.int8]) -> NDArray[np.float64]:
     """Mean negative log-likelihood in nats of each exit ``(E,)``, for logits ``(E, N, 2)`` and classes ``(N,)``."""
     # of two classes only the margin in favour of the true one matters
-    margin = (logits[..., 1] - logits[..., 0]) * (2.0 * labels - 1.0)
-    return np.asarray(np.logaddexp(0.0, -margin).mean(-1))
+    with np.errstate(invalid="ignore"):  # a training that has come apart is told by its caller
+        margin = (logits[..., 1] - logits[..., 0]) * (2.0 * labels - 1.0)
+        return np.asarray(np.logaddexp(0.0, -margin).mean(-1))
 
 
 def _columns(name: str, values: NDArray[np.float64]) -> dict[str, float]:
