@@ -44,5 +44,6 @@ def random_world(seed: int = 0, actions: int = 8, months: int = 3, exits: int = 
         "work": work,
         "rows": 40,
         "windows": 12,
+        "shortfall": 3.0,
     }
     return make_world(**(given | options))

@@ -325,7 +325,7 @@ def confirm(game: Game, found: list[Optimum]) -> Played:
 class KnapsackPolicy:
     """Plays the optimum of each episode, all of which it knows."""
 
-    time_limit: float | None = 60.0  # seconds of a run
+    time_limit: float | None = 10.0  # seconds of a run
     name: str = "knapsack"
     kind: str = "knows the future"
 

@@ -1,0 +1,122 @@
+"""A cache of results, which is no choice of thresholds: rows that look like one that was sent before are answered for nothing.
+
+Flow records repeat: a row is known by the answers and certainties of exit 1, to all decimals. What the exits further on said of
+the first row of a look that was sent is taken for every other of that look in the episode. A baseline outside the action space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs._jit import kernel
+from envs.early_exit.build import World
+from envs.early_exit.dynamics import COST, N_REPORT, R_FN, R_FP, R_OVER, R_REJECTED, R_SENT, R_SHORTFALL, R_USED
+from envs.early_exit.outcomes import FATES
+from envs.early_exit.types import ExitTable
+from optimal.early_exit.episodes import Episodes, Floats
+from optimal.early_exit.limits import DEFAULT_MARGIN, Margin
+from optimal.early_exit.playing import OUTSIDE, Game, Ints, Played
+
+
+@kernel
+def _play(rows, fate, fallback, point, known, limit, actions, counts):  # type: ignore[no-untyped-def]
+    """Counts ``(S, 5)``: false positives, false negatives, rejected, sent, windows over; ``known``: scratch by look."""
+    for s in range(len(rows)):
+        known[:] = -1
+        left = limit
+        for t in range(rows.shape[1]):
+            first = fate[actions[s]]
+            sends = 0
+            for i in range(rows.shape[2]):
+                row = int(rows[s, t, i])
+                if first[row] >= FATES and known[point[row]] < 0:
+                    known[point[row]] = -2 - row  # to be sent, and by which row
+                    sends += 1
+            over = sends > left
+            if over:
+                counts[s, 4] += 1
+            for i in range(rows.shape[2]):
+                row = int(rows[s, t, i])
+                own = first[row]
+                if own >= FATES:
+                    entry = known[point[row]]
+                    if entry >= 0:
+                        own = (first[entry] & 254) | (own & 1)
+                    elif over:
+                        own = fate[fallback[actions[s]], row]
+                    else:
+                        own = (first[-2 - entry] & 254) | (own & 1)
+                if own & 8:
+                    counts[s, 2] += 1
+                elif own & 2 and not own & 1:
+                    counts[s, 0] += 1
+                elif own & 1 and not own & 2:
+                    counts[s, 1] += 1
+            for i in range(rows.shape[2]):
+                place = point[int(rows[s, t, i])]
+                if known[place] < -1:
+                    known[place] = -1 if over else -2 - known[place]
+            if not over:
+                left -= sends
+                counts[s, 3] += sends
+
+
+@dataclass(frozen=True, eq=False)
+class Cache:
+    """One action in all windows, with a cache of what was sent: the best one on training episodes, by the same return."""
+
+    training: Episodes
+    margin: Margin = DEFAULT_MARGIN
+    name: str = "cache"
+    kind: str = OUTSIDE
+
+    def play(self, game: Game) -> Played:
+        """What it does in the episodes of a game."""
+        less = self.margin.game(self.training, game)
+        actions = range(self.training.actions)
+        best = int(np.argmax([play_cached(less, a).returns.mean() for a in actions]))
+        return play_cached(game, best)
+
+
+def play_cached(game: Game, action: int) -> Played:
+    """Play one action with a cache in all windows.
+
+    Raises ``ValueError`` where rows have other costs than errors, rejections and being sent, or joules are the budget: nothing
+    is known then of what a cached row costs.
+    """
+    world, episodes = game.world, game.episodes
+    prices, dynamics = world.dynamics.prices, world.dynamics
+    if prices.joule > 0 or prices.late > 0 or dynamics.most_use != 1.0:
+        raise ValueError("the cache counts rows alone, expected no price of joules or late rows and a budget of rows")
+    part = world.generator.layout.slices["rows"]
+    rows = np.ascontiguousarray(episodes.frames[:, :-1, part])
+    counts = np.zeros((len(episodes), 5))
+    point, points = looks(world)
+    chosen = np.full(len(episodes), action, np.int64)
+    fate, fallback = world.generator.months.fates, world.dynamics.physics[2]
+    _play(rows, fate, fallback, point, np.empty(points, np.int64), game.limit, chosen, counts)
+    return _result(game, np.repeat(chosen[:, None], episodes.windows, axis=1), counts)
+
+
+def looks(world: World) -> tuple[Ints, int]:
+    """The look of every row of a world's months ``(rows,)``, by number, and how many there are."""
+    whole = ExitTable.joined(list(world.generator.months.tables))
+    values, point = np.unique(np.stack([whole.predicted[0], whole.certainty[0]]), axis=1, return_inverse=True)
+    return point.reshape(-1).astype(np.int64), int(values.shape[1])
+
+
+def _result(game: Game, actions: Ints, counts: Floats) -> Played:
+    prices, size = game.world.dynamics.prices, game.world.generator.rows
+    rows = size * game.episodes.windows
+    fp, fn, rejected, sent, over = counts.T
+    lack = np.maximum(0.0, game.needed - (rows - rejected))
+    cost = prices.false_positive * fp + prices.false_negative * fn + prices.rejection * rejected + prices.send * sent
+    totals = np.zeros((len(counts), N_REPORT))
+    for at, values in (
+        (COST, cost / size), (R_FP, fp), (R_FN, fn), (R_REJECTED, rejected), (R_SENT, sent), (R_USED, sent),
+        (R_OVER, over), (R_SHORTFALL, lack),
+    ):  # fmt: skip
+        totals[:, at] = values
+    return Played("cache", OUTSIDE, actions, -cost / size - game.price * lack, totals, game.limit, game.least, rows)

@@ -1,0 +1,146 @@
+"""Policies on the same episodes: share of the gap from static to optimum that each closes, violations, paired differences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optimal.early_exit.belief_policy import BeliefPrice
+from optimal.early_exit.cache_policy import Cache
+from optimal.early_exit.clusters import cluster
+from optimal.early_exit.episode_milp import KnapsackPolicy
+from optimal.early_exit.episodes import Episodes, Floats
+from optimal.early_exit.fixed_policies import Contexts, Mixture, Static, StaticHindsight, all_cloud, all_edge
+from optimal.early_exit.playing import Game, Played, Policy, play
+from optimal.early_exit.price_policies import TunedAdaptivePrice
+from optimal.early_exit.retuned_policies import Retuned
+
+BASE, BEST = "static", "knapsack"
+"""The policies between which the share of the gap runs from 0 to 1."""
+DRAWS = 2_000
+"""Resamples of a bootstrap interval."""
+
+
+def references(training: Episodes) -> list[Policy | Cache]:
+    """All references; what they learn they learn from training episodes, of a world with the same menu."""
+    mixture = Mixture(training, Contexts())
+    two = Mixture(training, cluster(training, 2), name="two-context")
+    return [
+        all_edge(training.world.actions),
+        all_cloud(training.world.actions),
+        Static(training),
+        Static(training, feasible=False, name="static-any"),
+        mixture,
+        two,
+        TunedAdaptivePrice(mixture),
+        BeliefPrice(training),
+        Retuned(mixture),
+        Retuned(mixture, 0.1, name="ewma"),
+        StaticHindsight(),
+        KnapsackPolicy(),
+        Cache(training),
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What policies did on the same episodes within the same limits."""
+
+    budget: float
+    least: float
+    played: tuple[Played, ...]
+
+    def of(self, name: str) -> Played | None:
+        """What the policy of a name did; None where it was not played."""
+        return next((one for one in self.played if one.name == name), None)
+
+    def closed(self, one: Played) -> float:
+        """Share of the gap from ``BASE`` to ``BEST`` in mean cost that a policy closes; nan where there is next to none."""
+        base, best = self.of(BASE), self.of(BEST)
+        if base is None or best is None:
+            return float("nan")
+        gap = float((base.cost_per_row - best.cost_per_row).mean())
+        return float((base.cost_per_row - one.cost_per_row).mean()) / gap if gap > 1e-6 else float("nan")
+
+    def rows(self, against: str = BASE) -> list[dict[str, Any]]:
+        """One line a policy, plain data: means over episodes, and the paired difference in cost to ``against``."""
+        other, found = self.of(against), []
+        for one in self.played:
+            low, high = interval(one.cost_per_row)
+            line: dict[str, Any] = {
+                "policy": one.name,
+                "kind": one.kind,
+                "budget": self.budget,
+                "cost": float(one.cost_per_row.mean()),
+                "cost_interval": [low, high],
+                "closed": self.closed(one),
+                "errors": float(one.errors.mean()),
+                "rejected": float(one.rejected.mean()),
+                "sent": float(one.sent.mean()),
+                "used": float(one.used.mean()),
+                "over_windows": float(one.over.mean()),
+                "violated": float(one.violated.mean()),
+                "seconds": one.seconds,
+            }
+            if other is not None:
+                difference = one.cost_per_row - other.cost_per_row
+                line["difference"] = float(difference.mean())
+                line["difference_interval"] = list(interval(difference))
+            found.append(line)
+        return found
+
+    def markdown(self) -> str:
+        """The lines as a table of Markdown, lowest cost first."""
+        head = (
+            "policy",
+            "cost a row",
+            "± 95 %",
+            f"vs {BASE}",
+            "gap closed",
+            "errors",
+            "rejected",
+            "sent",
+            "over",
+            "violated",
+        )
+        lines = ["| " + " | ".join(head) + " | kind |", "|---|" + "---:|" * (len(head) - 1) + "---|"]
+        for row in sorted(self.rows(), key=lambda row: float(row["cost"])):
+            low, high = row["cost_interval"]
+            difference = "-"
+            if "difference" in row:
+                below, above = row["difference_interval"]
+                difference = f"{row['difference']:+.5f} [{below:+.5f}, {above:+.5f}]"
+            closed = "-" if row["closed"] != row["closed"] else f"{100 * row['closed']:.1f} %"
+            shares = " | ".join(f"{100 * row[name]:.2f} %" for name in ("errors", "rejected", "sent"))
+            lines.append(
+                f"| {row['policy']} | {row['cost']:.5f} | {(high - low) / 2:.5f} | {difference} | {closed} | {shares} "
+                f"| {row['over_windows']:.2f} | {100 * row['violated']:.0f} % | {row['kind']} |"
+            )
+        return "\n".join(lines)
+
+
+def compare(
+    policies: Sequence[Policy | Cache],
+    test: Episodes,
+    budget: float | None = None,
+    least: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Comparison:
+    """Play policies on test episodes; budget and least acceptance as of ``Game.of``."""
+    game, found = Game.of(test, budget, least), []
+    for policy in policies:
+        started = time.perf_counter()
+        found.append(policy.play(game) if isinstance(policy, Cache) else play(policy, game))
+        say(f"{policy.name}: {found[-1].cost_per_row.mean():.5f} in {time.perf_counter() - started:.1f} s")
+    return Comparison(game.budget, game.least, tuple(found))
+
+
+def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean over episodes ``(S,)``."""
+    picks = np.random.default_rng(seed).integers(len(values), size=(DRAWS, len(values)))
+    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
