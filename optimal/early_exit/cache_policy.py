@@ -31,7 +31,7 @@ def _play(rows, fate, fallback, point, known, limit, actions, counts):  # type: 
             sends = 0
             for i in range(rows.shape[2]):
                 row = int(rows[s, t, i])
-                if first[row] >= FATES and known[point[row]] < 0:
+                if first[row] >= FATES and known[point[row]] == -1:
                     known[point[row]] = -2 - row  # to be sent, and by which row
                     sends += 1
             over = sends > left
