@@ -108,7 +108,7 @@ def count_work(network: ExitNetwork, shape: Sequence[int], features: int) -> Net
     try:
         network.eval()
         with torch.no_grad():
-            values = torch.zeros(1, *shape)
+            values = torch.zeros(1, *shape, dtype=next(network.parameters()).dtype)
             for block, leave in zip(network.blocks, network.exits, strict=True):
                 macs = 0
                 values = block(values)
