@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from early_exit_worlds import random_table, random_world
 
+from conf.curate_schema import CurateConfig
 from envs.early_exit.dynamics import R_FN, R_FP, R_REJECTED, R_SENT, R_USED
 from envs.early_exit.routing import REJECTED, routes
 from envs.early_exit.state import LEFT
+from envs.early_exit.table_file import save_table
+from envs.early_exit.thresholds_file import load_thresholds
 from envs.early_exit.types import ATTACK, NORMAL, ExitTable
 from optimal.early_exit import actions as curation
 from optimal.early_exit.action_grid import Grid
+from optimal.early_exit.curate import run
 from optimal.early_exit.episode_dp import budget_dp, cost_of, enumerated, lagrange_bound, totals
 from optimal.early_exit.episode_milp import Knapsack, confirm, optima, relaxed, solve
 from optimal.early_exit.episodes import Episodes
@@ -208,3 +213,30 @@ def test_a_menu_has_the_corners_no_duplicates_and_serves_every_need() -> None:
     assert (reached - ideal).mean() < 0.01
     with pytest.raises(ValueError, match="number of actions is 1"):
         curation.curate(tables, 1)
+
+
+def test_the_command_writes_a_menu_that_the_environment_takes(tmp_path: Path) -> None:
+    files = [tmp_path / f"month_{seed}.csv" for seed in (8, 9)]
+    for seed, file in zip((8, 9), files, strict=True):
+        save_table(random_table(seed), file)
+    config = CurateConfig(
+        tables=[str(file) for file in files],
+        actions=12,
+        levels=5,
+        rejects=2,
+        out=str(tmp_path / "a.csv"),
+        format="json",
+    )
+    config.check()
+    result = run(config)
+    menu = load_thresholds(result["out"])
+    assert len(menu) == 12 == len(result["actions"]) and menu.names == tuple(row["name"] for row in result["actions"])
+    world = random_world(tables=[str(file) for file in files], actions=str(tmp_path / "a.csv"))
+    assert len(world.actions) == 12
+    save_table(random_table(8, exits=3), files[0])
+    with pytest.raises(ValueError, match="has 3 exits, expected 2"):
+        run(config)
+    with pytest.raises(ValueError, match="tables is"):
+        CurateConfig().check()
+    with pytest.raises(ValueError, match="expected a product of at most"):
+        CurateConfig(tables=["a"], levels=31, rejects=31).check()

@@ -11,7 +11,7 @@ from envs.early_exit.state import ACCEPTED, LEFT
 from optimal.early_exit.episodes import Episodes, Floats
 from optimal.early_exit.playing import Game, Ints
 
-LAST_MARGIN = 0.1
+LAST_MARGIN = 0.3
 """Part of the margin of acceptance that is kept to the end."""
 
 
