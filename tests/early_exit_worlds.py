@@ -34,13 +34,15 @@ def random_actions(seed: int, count: int, exits: int = 2) -> Thresholds:
     return Thresholds(accept, reject)
 
 
-def random_world(seed: int = 0, actions: int | str = 8, months: int = 3, exits: int = 2, **options: Any) -> World:
+def random_world(
+    seed: int = 0, actions: int | str | Thresholds = 8, months: int = 3, exits: int = 2, **options: Any
+) -> World:
     """A world of random tables and actions; ``options`` as of the environment."""
     work = NetworkWork((100,) * exits, (10,) * exits, (20,) * (exits - 1) + (0,), 232)
     given: dict[str, Any] = {
         "tables": [random_table(100 * seed + month, exits=exits) for month in range(months)],
         "months": [],
-        "actions": actions if isinstance(actions, str) else random_actions(seed, actions, exits),
+        "actions": random_actions(seed, actions, exits) if isinstance(actions, int) else actions,
         "work": work,
         "rows": 40,
         "windows": 12,

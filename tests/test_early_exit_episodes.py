@@ -17,13 +17,14 @@ from envs.early_exit.routing import REJECTED, routes
 from envs.early_exit.state import LEFT
 from envs.early_exit.table_file import save_table
 from envs.early_exit.thresholds_file import load_thresholds
-from envs.early_exit.types import ATTACK, NORMAL, ExitTable
+from envs.early_exit.types import ATTACK, NORMAL, ExitTable, Thresholds
 from optimal.early_exit import actions as curation
 from optimal.early_exit.action_grid import Grid
 from optimal.early_exit.curate import run
 from optimal.early_exit.episode_dp import budget_dp, cost_of, enumerated, lagrange_bound, totals
-from optimal.early_exit.episode_milp import Knapsack, confirm, optima, relaxed, solve
+from optimal.early_exit.episode_milp import confirm, optima, relaxed, rounded, solve
 from optimal.early_exit.episodes import Episodes
+from optimal.early_exit.knapsack import Knapsack
 from optimal.early_exit.levels import mass_aware
 from optimal.early_exit.playing import Game, Script, play
 
@@ -128,6 +129,24 @@ def test_the_integer_program_agrees_with_dynamic_programming() -> None:
         limited = dataclasses.replace(knapsack, needed=0.9 * 16 * 40, price=3.0 / 40)
         bound = lagrange_bound(limited)
         assert relaxed(limited).bound - 1e-6 <= bound <= solve(limited).objective + 1e-9
+
+
+def test_a_menu_that_only_sends_is_solved_by_its_fallbacks() -> None:
+    world = random_world(5, actions=4, windows=4, rows=30)
+    sending = Thresholds(world.actions.accept[1:], world.actions.reject[1:])
+    world = random_world(5, actions=sending, windows=4, rows=30)
+    for budget in (0.0, 0.05, 0.3):
+        game = Game.of(Episodes.draw(world, 2), budget)
+        for s, optimum in enumerate(optima(game)):
+            assert optimum.objective == pytest.approx(enumerated(Knapsack.of(game, s))[0], abs=1e-9)
+
+
+def test_a_rounded_linear_program_can_be_played() -> None:
+    game = Game.of(Episodes.draw(random_world(4), 3), 0.2)
+    for s in range(3):
+        knapsack = Knapsack.of(game, s)
+        columns = rounded(knapsack)
+        assert knapsack.playable(columns) and knapsack.objective(columns) >= relaxed(knapsack).bound - 1e-9
 
 
 def test_columns_that_are_left_out_do_not_matter() -> None:

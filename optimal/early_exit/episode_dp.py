@@ -11,8 +11,8 @@ import itertools
 
 import numpy as np
 
-from optimal.early_exit.episode_milp import Knapsack
 from optimal.early_exit.episodes import Floats
+from optimal.early_exit.knapsack import Knapsack
 from optimal.early_exit.playing import Ints
 
 MOST_BUDGET = 1_000_000

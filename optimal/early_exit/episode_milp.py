@@ -26,97 +26,13 @@ import numpy as np
 import pulp
 from numpy.typing import NDArray
 
-from envs.early_exit.build import World
 from optimal.backends import minimise
-from optimal.early_exit.episodes import Floats, WindowTables
+from optimal.early_exit.episodes import Floats
+from optimal.early_exit.knapsack import SLACK, Knapsack
 from optimal.early_exit.playing import Choose, Game, Ints, Played, Script, play
 
 AGREEMENT = 1e-9
 """Largest relative difference between an objective and minus the return of the replay."""
-SLACK = 1e-9
-"""Relative: what is taken off a budget whose uses are not whole numbers, so that rounding of sums cannot break it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Knapsack:
-    """One episode with all known, in units of the budget. Columns A' are actions first, then fallbacks."""
-
-    cost: Floats  # (T, A')
-    use: Floats  # (T, A')
-    accepted: Floats  # (T, A')
-    budget: float  # inf: no limit
-    needed: float  # rows to be accepted
-    price: float  # of each that lacks
-    actions: int  # A
-    rows: int  # of a window
-    fallback: Ints  # (A',)
-
-    @classmethod
-    def of(cls, game: Game, episode: int) -> Knapsack:
-        """The knapsack of one episode of a game."""
-        tables: WindowTables = game.episodes.tables
-        one = WindowTables(tables.reports[episode], tables.rows)
-        world: World = game.world
-        unit = world.dynamics.most_use or 1.0
-        use = one.use / unit
-        whole = bool((np.abs(use - np.round(use)) < 1e-6).all())
-        budget = game.limit / unit
-        if whole:
-            use = np.round(use)
-            budget = float(np.floor(budget + 1e-9)) if unit == 1.0 and budget < np.inf else budget
-        if unit != 1.0:
-            budget *= 1.0 - SLACK
-        rows = world.generator.rows
-        fallback: Ints = world.dynamics.physics[2]
-        return cls(one.cost, use, one.accepted, budget, game.needed, game.price, game.episodes.actions, rows, fallback)
-
-    @property
-    def whole(self) -> bool:
-        """Whether all uses are whole numbers."""
-        return bool((self.use == np.round(self.use)).all())
-
-    @property
-    def able(self) -> NDArray[np.bool_]:
-        """Columns that may come to be played ``(A',)``: all, but without a limit no fallback."""
-        return np.arange(self.cost.shape[1]) < (np.inf if self.budget < np.inf else self.actions)
-
-    def kept(self) -> NDArray[np.bool_]:
-        """Columns ``(T, A')`` that no other of their window beats or equals in cost, use and accepted rows at once.
-
-        Without them the optimum is the same, for as long as any column may be chosen at any time.
-        """
-        windows, columns = self.cost.shape
-        kept, able = np.ones((windows, columns), np.bool_), self.able
-        for t in range(windows):
-            goods = np.stack([self.cost[t], self.use[t], -self.accepted[t]])
-            no_worse = (goods[:, :, None] <= goods[:, None, :]).all(axis=0)  # [i, j]: i no worse than j
-            equal = no_worse & no_worse.T
-            first = np.arange(columns)[:, None] < np.arange(columns)[None, :]
-            kept[t] = ~(no_worse & (~equal | first) & able[:, None]).any(axis=0)
-        return kept & able
-
-    def objective(self, columns: Ints) -> float:
-        """Cost of columns ``(T,)``, with the charge for acceptance."""
-        at = (np.arange(len(columns)), columns)
-        return float(self.cost[at].sum() + self.price * max(0.0, self.needed - self.accepted[at].sum()))
-
-    def actions_of(self, columns: Ints) -> Ints:
-        """Actions ``(T,)`` that play columns: for a fallback that of its actions which would use most."""
-        actions = columns.copy()
-        for t in np.flatnonzero(columns >= self.actions):
-            own = np.flatnonzero(self.fallback[: self.actions] == columns[t])
-            actions[t] = own[np.argmax(self.use[t, own])]
-        return actions
-
-    def playable(self, columns: Ints) -> bool:
-        """Whether ``actions_of`` would be played as just these columns."""
-        left = self.budget
-        for t, (column, action) in enumerate(zip(columns, self.actions_of(columns), strict=True)):
-            fits = self.use[t, action] <= left
-            if (action == column) != fits:
-                return False
-            left -= self.use[t, column]
-        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,22 +68,53 @@ def solve(knapsack: Knapsack, *, solver: str = "highs", time_limit: float | None
     al., section 11.4.1), so a program of the few columns below a threshold is solved first, and again with the threshold that
     its solution proves to be enough.
 
-    Raises ``RuntimeError`` where nothing was found in time.
+    Where nothing is found in time, the linear program is rounded, and its bound is what is proven. Raises ``RuntimeError``
+    where that fails too: actions alone need more than the budget.
     """
     relaxation = relaxed(knapsack)
     run = _Run(knapsack, relaxation, solver, time_limit)
+    try:
+        status, columns, bound = _searched(knapsack, run, relaxation)
+    except _TooLate:
+        status, columns, bound = "feasible", rounded(knapsack), relaxation.bound
+    objective = knapsack.objective(columns)
+    bound = min(max(bound, relaxation.bound), objective)
+    return Optimum(status, knapsack.actions_of(columns), objective, bound, relaxation.bound)
+
+
+def _searched(knapsack: Knapsack, run: _Run, relaxation: Relaxation) -> tuple[str, Ints, float]:
     status, columns, bound = run.core(knapsack.kept(), ordered=False)
     if not knapsack.playable(columns):
         own = np.zeros_like(relaxation.reduced, np.bool_)
         own[:, : knapsack.actions] = True
-        reached = knapsack.objective(run.core(own, ordered=False)[1])
+        try:
+            reached = knapsack.objective(run.core(own, ordered=False)[1])
+        except _Infeasible:  # without fallbacks nothing keeps to the budget
+            reached = np.inf
         wide = knapsack.able & (relaxation.reduced <= reached - relaxation.bound + run.step)
         status, columns, bound = run.solve(wide, ordered=True)
         if not knapsack.playable(columns):
             raise RuntimeError("the solution of an integer program cannot be played")
-    objective = knapsack.objective(columns)
-    bound = min(max(bound, relaxation.bound), objective)
-    return Optimum(status, knapsack.actions_of(columns), objective, bound, relaxation.bound)
+    return status, columns, bound
+
+
+def rounded(knapsack: Knapsack) -> Ints:
+    """Columns ``(T,)`` of actions near the linear program's: a window of two columns takes the one that uses less.
+
+    What is found can be played: it uses no more than the linear program. Raises ``RuntimeError`` where actions alone need more
+    than the budget.
+    """
+    own = np.zeros(knapsack.cost.shape, np.bool_)
+    own[:, : knapsack.actions] = True
+    problem, x = _build(knapsack, own, 1.0, whole=False, ordered=False)
+    outcome = minimise(problem, "highs", None, lambda text: None)
+    if outcome.objective is None:
+        raise RuntimeError(f"the linear program of the actions of an episode is {outcome.status}")
+    found = []
+    for t, row in enumerate(x):
+        taken = [a for a, variable in row.items() if (variable.varValue or 0.0) > 1e-7]
+        found.append(min(taken, key=lambda a, t=t: float(knapsack.use[t, a])))  # type: ignore[misc]
+    return np.array(found, np.int64)
 
 
 def relaxed(knapsack: Knapsack) -> Relaxation:
@@ -228,7 +175,7 @@ class _Run:
         problem, x = _build(knapsack, chosen, scale, whole=True, ordered=ordered)
         outcome = minimise(problem, self.solver, self.time_limit, lambda text: None)
         if outcome.objective is None:
-            raise _Infeasible(f"the integer program of an episode is {outcome.status}, expected a solution in time")
+            raise _Infeasible() if outcome.status == "infeasible" else _TooLate()
         columns = np.array([_chosen(row) for row in x], np.int64)
         if knapsack.use[np.arange(len(columns)), columns].sum() > knapsack.budget * (1.0 + SLACK):
             raise RuntimeError("the solution of an integer program exceeds the budget once its numbers are rounded")
@@ -239,8 +186,12 @@ def _chosen(row: dict[int, pulp.LpVariable]) -> int:
     return max(row, key=lambda a: float(row[a].varValue or 0.0))
 
 
-class _Infeasible(RuntimeError):
-    """A program without a solution, or none in time."""
+class _Infeasible(Exception):
+    """A program of too few columns."""
+
+
+class _TooLate(Exception):
+    """No solution was found in time."""
 
 
 _LIMITS = ("budget", "acceptance")
