@@ -166,6 +166,19 @@ def test_a_killed_run_is_gone_on_with(
     assert call("train", f"resume={tmp_path}") == 2
 
 
+def test_the_default_training_is_good_two_months_later(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A few seconds of one core; a weak first exit would make its thresholds an easy game."""
+    assert call("train", f"run_root={tmp_path}", "name=run") == 0
+    checkpoint = f"checkpoint={tmp_path}/run/network.pt"
+    capsys.readouterr()
+    assert call("evaluate", checkpoint, "months=month_03", f"out={tmp_path}/tables", "times=false", "format=json") == 0
+    (entry,) = json.loads(capsys.readouterr().out)["months"]
+    assert entry["accuracy"][0] > 0.88 and entry["accuracy"][1] > 0.9
+    assert entry["accuracy"][1] > entry["accuracy"][0] + 0.005
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "sentence"),
     [
