@@ -241,7 +241,9 @@ def test_the_cache_answers_what_it_has_sent() -> None:
             assert played.errors[s] * 180 == pytest.approx(wrong)
             assert played.sent[s] * 180 == pytest.approx(sent) and played.over[s] == over
             lack = max(0.0, 0.9 * 180 - (180 - rejected))
-            assert -played.returns[s] * 30 == pytest.approx(wrong + 0.3 * rejected + world.dynamics.prices.shortfall * lack)
+            assert -played.returns[s] * 30 == pytest.approx(
+                wrong + 0.3 * rejected + world.dynamics.prices.shortfall * lack
+            )
     unlimited, plain = Game.of(episodes, np.inf), play(Script(np.array(1)), Game.of(episodes, np.inf))
     assert play_cached(unlimited, 1).sent.max() < plain.sent.min()
     with pytest.raises(ValueError, match="counts rows alone"):

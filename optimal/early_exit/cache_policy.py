@@ -10,57 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs._jit import kernel
 from envs.early_exit.build import World
 from envs.early_exit.dynamics import COST, N_REPORT, R_FN, R_FP, R_OVER, R_REJECTED, R_SENT, R_SHORTFALL, R_USED
-from envs.early_exit.outcomes import FATES
 from envs.early_exit.types import ExitTable
+from optimal.early_exit.cache_kernel import play_rows
 from optimal.early_exit.episodes import Episodes, Floats
 from optimal.early_exit.limits import DEFAULT_MARGIN, Margin
 from optimal.early_exit.playing import OUTSIDE, Game, Ints, Played
-
-
-@kernel
-def _play(rows, fate, fallback, point, known, limit, actions, counts):  # type: ignore[no-untyped-def]
-    """Counts ``(S, 5)``: false positives, false negatives, rejected, sent, windows over; ``known``: scratch by look."""
-    for s in range(len(rows)):
-        known[:] = -1
-        left = limit
-        for t in range(rows.shape[1]):
-            first = fate[actions[s]]
-            sends = 0
-            for i in range(rows.shape[2]):
-                row = int(rows[s, t, i])
-                if first[row] >= FATES and known[point[row]] == -1:
-                    known[point[row]] = -2 - row  # to be sent, and by which row
-                    sends += 1
-            over = sends > left
-            if over:
-                counts[s, 4] += 1
-            for i in range(rows.shape[2]):
-                row = int(rows[s, t, i])
-                own = first[row]
-                if own >= FATES:
-                    entry = known[point[row]]
-                    if entry >= 0:
-                        own = (first[entry] & 254) | (own & 1)
-                    elif over:
-                        own = fate[fallback[actions[s]], row]
-                    else:
-                        own = (first[-2 - entry] & 254) | (own & 1)
-                if own & 8:
-                    counts[s, 2] += 1
-                elif own & 2 and not own & 1:
-                    counts[s, 0] += 1
-                elif own & 1 and not own & 2:
-                    counts[s, 1] += 1
-            for i in range(rows.shape[2]):
-                place = point[int(rows[s, t, i])]
-                if known[place] < -1:
-                    known[place] = -1 if over else -2 - known[place]
-            if not over:
-                left -= sends
-                counts[s, 3] += sends
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +52,7 @@ def play_cached(game: Game, action: int) -> Played:
     point, points = looks(world)
     chosen = np.full(len(episodes), action, np.int64)
     fate, fallback = world.generator.months.fates, world.dynamics.physics[2]
-    _play(rows, fate, fallback, point, np.empty(points, np.int64), game.limit, chosen, counts)
+    play_rows(rows, fate, fallback, point, np.empty(points, np.int64), game.limit, chosen, counts)
     return _result(game, np.repeat(chosen[:, None], episodes.windows, axis=1), counts)
 
 
