@@ -10,7 +10,7 @@ from envs.early_exit.outcomes import FATES
 def play_rows(rows, fate, fallback, point, known, limit, actions, counts):  # type: ignore[no-untyped-def]
     """Play windows of rows ``(S, T, W)``, each episode with one of ``actions`` ``(S,)``.
 
-    ``fate`` ``(A', rows)``: of ``outcomes.fates``. ``point`` ``(rows,)``: look of each row. ``known``: scratch, one entry a look.
+    ``fate`` ``(A', rows)``: of ``outcomes.fates``. ``point`` ``(rows,)``: look of each row. ``known``: scratch by look.
     ``counts`` ``(S, 5)``, added to: false positives, false negatives, rejected, sent, windows whose new looks did not fit.
     """
     for s in range(len(rows)):
