@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     budgets: Sequence[float]
     budget_of: str
     least_acceptance: float
+    margin: float
     constraint: str
     windows: int
     rows: int
@@ -80,7 +81,13 @@ class World:
     dynamics: Dynamics
     budgets: tuple[float, ...]  # shares of what sending every row would use; inf: no limit
     least_acceptance: float
+    margin: float  # aimed at beyond the least acceptance
     windows: int
+
+    @property
+    def aim(self) -> float:
+        """Share of the rows whose lack is charged: the least acceptance and the margin, at most 1."""
+        return min(1.0, self.least_acceptance + self.margin)
 
     def begin(
         self, rng: np.random.Generator, frames: NDArray[np.float32] | None = None, budget: float | None = None
@@ -98,7 +105,7 @@ class World:
         rows = self.generator.rows
         whole = windows * rows * self.dynamics.most_use
         state[BUDGET] = state[LEFT] = np.inf if budget == np.inf else budget * whole
-        state[WINDOWS], state[ROWS], state[LEAST], state[LAST] = windows, rows, self.least_acceptance, -1
+        state[WINDOWS], state[ROWS], state[LEAST], state[LAST] = windows, rows, self.aim, -1
         return state
 
 
@@ -113,6 +120,7 @@ def make_world(
     budgets: Sequence[float] = (),
     budget_of: str = "rows",
     least_acceptance: float = 0.9,
+    margin: float = 0.005,
     constraint: str = "terminal",
     windows: int = 100,
     rows: int = 500,
@@ -129,7 +137,7 @@ def make_world(
     joule: float = 0.0,
     late: float | None = None,
     deadline_s: float = 0.1,
-    shortfall: float = 3.0,
+    shortfall: float = 1.0,
     memory: float = 0.1,
     label_delay: int | None = None,
     include_latent: bool = False,
@@ -150,6 +158,8 @@ def make_world(
             raise ValueError(f"{name} is {count!r}, expected a whole number >= 1")
     if not 0 <= least_acceptance <= 1:
         raise ValueError(f"least_acceptance is {least_acceptance}, expected a number in 0..1")
+    if not 0 <= margin <= 1:
+        raise ValueError(f"margin is {margin}, expected a number in 0..1")
     shares = tuple(float(one) for one in budgets) or (budget if budget is not None else named.budget,)
     limits = tuple(np.inf if share is None else float(share) for share in shares)
     for share in limits:
@@ -204,7 +214,7 @@ def make_world(
         budget=budget_of,
         constraint=constraint,
     )
-    return World(generator, menu, dynamics, limits, float(least_acceptance), int(windows))
+    return World(generator, menu, dynamics, limits, float(least_acceptance), float(margin), int(windows))
 
 
 def _scenario(scenario: str | Scenario) -> Scenario:

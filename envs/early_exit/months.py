@@ -52,9 +52,9 @@ class Months:
         return np.unique(first, axis=0, return_inverse=True)[1].reshape(-1)
 
     @cached_property
-    def _passing(self) -> NDArray[np.uint8]:
-        numbers, first = np.unique(self.demands, return_index=True)
-        return np.ascontiguousarray((self.fates[first[numbers]] >= FATES).T.astype(np.uint8))
+    def _passing(self) -> NDArray[np.float32]:
+        _, first = np.unique(self.demands, return_index=True)
+        return np.ascontiguousarray((self.fates[first] >= FATES).T.astype(np.float32))
 
     @cached_property
     def certainty(self) -> NDArray[np.float64]:
@@ -106,13 +106,14 @@ class Months:
 @kernel
 def _look(bins, point, passing, wrong_rows, rows, seen, shape, demand, wrong):  # type: ignore[no-untyped-def]
     for t in range(len(rows)):
-        window = rows[t]
+        window, total = rows[t], demand[t]
         most = 0
         for i in range(len(window)):
             row = window[i]
             shape[t, bins[row]] += 1.0
-            for d in range(demand.shape[1]):
-                demand[t, d] += passing[row, d]
+            line = passing[row]
+            for d in range(len(total)):
+                total[d] += line[d]
             for k in range(wrong.shape[1]):
                 wrong[t, k] += wrong_rows[row, k]
             seen[point[row]] += 1
