@@ -57,8 +57,8 @@ answer changed, mean last certainty | 0..1 |
 
     ## Rewards
     A window earns minus (``false_positive`` x FP + ``false_negative`` x FN + ``rejection`` x rejected + ``send`` x sent +
-    ``joule`` x energy + ``late`` x rows answered after ``deadline_s``) over its rows. If less than ``least_acceptance``
-    and a ``margin`` of the rows of the episode are accepted, each row that lacks costs ``shortfall`` over the rows of a window: at the end
+    ``joule`` x energy + ``late`` x rows answered after ``deadline_s``) over its rows. Less than ``least_acceptance`` +
+    ``margin`` of the rows of the episode accepted: each row that lacks costs ``shortfall`` over the rows of a window, at the end
     (``constraint="terminal"``), as the lack grows and shrinks with the same sum (``"incremental"``), or never (``"none"``;
     ``info["cost_acceptance"]`` and ``info["cost_budget"]`` are there in any case, for Lagrangian methods).
 
