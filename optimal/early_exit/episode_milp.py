@@ -77,6 +77,8 @@ def solve(knapsack: Knapsack, *, solver: str = "highs", time_limit: float | None
         status, columns, bound = _searched(knapsack, run, relaxation)
     except _TooLate:
         status, columns, bound = "feasible", rounded(knapsack), relaxation.bound
+    if status != "optimal":  # what a run has when its time is over may be worse
+        columns = min((columns, _rounded_or(knapsack, columns)), key=knapsack.objective)
     objective = knapsack.objective(columns)
     bound = min(max(bound, relaxation.bound), objective)
     return Optimum(status, knapsack.actions_of(columns), objective, bound, relaxation.bound)
@@ -96,6 +98,13 @@ def _searched(knapsack: Knapsack, run: _Run, relaxation: Relaxation) -> tuple[st
         if not knapsack.playable(columns):
             raise RuntimeError("the solution of an integer program cannot be played")
     return status, columns, bound
+
+
+def _rounded_or(knapsack: Knapsack, columns: Ints) -> Ints:
+    try:
+        return rounded(knapsack)
+    except RuntimeError:
+        return columns
 
 
 def rounded(knapsack: Knapsack) -> Ints:
