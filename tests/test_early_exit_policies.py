@@ -240,7 +240,7 @@ def test_the_cache_answers_what_it_has_sent() -> None:
             assert played.rejected[s] * 180 == pytest.approx(rejected)
             assert played.errors[s] * 180 == pytest.approx(wrong)
             assert played.sent[s] * 180 == pytest.approx(sent) and played.over[s] == over
-            lack = max(0.0, 0.9 * 180 - (180 - rejected))
+            lack = max(0.0, game.aim * 180 - (180 - rejected))
             assert -played.returns[s] * 30 == pytest.approx(
                 wrong + 0.3 * rejected + world.dynamics.prices.shortfall * lack
             )
@@ -254,3 +254,21 @@ def test_the_cache_answers_what_it_has_sent() -> None:
 def test_intervals() -> None:
     low, high = interval(np.random.default_rng(0).normal(1.0, 1.0, 400))
     assert low < 1.0 < high and 0.15 < high - low < 0.25
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05])
+def test_a_game_earns_what_the_environment_pays(margin: float) -> None:
+    world = random_world(least_acceptance=0.93, margin=margin, budget=0.2)
+    game = Game.of(Episodes.draw(world, 2))
+    plan = np.random.default_rng(0).integers(0, 8, 12)
+    played = play(Script(plan), game)
+    for s in range(2):
+        _, state = world.begin(np.random.default_rng(0), game.episodes.frames[s])
+        total = 0.0
+        for t, action in enumerate(plan):
+            state, reward = world.dynamics.transition(
+                np.atleast_2d(state), game.episodes.frames[s, t : t + 1], np.array([action])
+            )
+            total += float(reward[0])
+        assert played.returns[s] == pytest.approx(total, abs=1e-12)
+    assert (played.violated == (played.accepted < 0.93 - 1e-9)).all()

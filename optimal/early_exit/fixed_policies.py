@@ -79,7 +79,7 @@ class Static:
             tables = self.training.tables
             use, accepted = (one[:, :, : len(value)].mean(axis=(0, 1)) for one in (tables.use, tables.accepted))
             windows = self.training.windows
-            fits = (use * windows <= less.limit) & (accepted >= less.least * less.world.generator.rows)
+            fits = (use * windows <= less.limit) & (accepted >= less.aim * less.world.generator.rows)
             value = np.where(fits, value, -np.inf) if fits.any() else value
         return int(np.argmax(value))
 
@@ -149,7 +149,7 @@ class Mixture:
         """The shares of actions by context for the limits of a game, and their prices."""
         cost, use, accepted, weight = self.means
         less, windows = self.margin.game(self.training, game), game.episodes.windows
-        needed = less.least * windows * game.world.generator.rows
+        needed = less.aim * windows * game.world.generator.rows
         return plan(cost, use, accepted, weight * windows, game.limit * (1.0 - self.margin.budget), needed, game.price)
 
     def start(self, game: Game) -> Choose:

@@ -20,7 +20,7 @@ class Margin:
     """What is kept back when a policy prepares itself: a share of the budget, and more acceptance than must be."""
 
     budget: float = 0.02  # of the budget
-    accepted: float = 0.005  # added to the least share
+    accepted: float = 0.002  # added to the share that is aimed at
 
     def game(self, episodes: Episodes, game: Game) -> Game:
         """Other episodes with the limits of a game, less the margins."""
@@ -35,7 +35,7 @@ def remaining(game: Game, state: Floats, window: int, margin: Margin) -> tuple[F
     """Budget that is left and rows still to be accepted ``(S,)``; the margins shrink with the windows that are left."""
     rows, todo = game.world.generator.rows, 1.0 - window / game.episodes.windows
     kept = margin.budget * game.limit * todo if game.limit < np.inf else 0.0
-    least = min(1.0, game.least + margin.accepted * max(todo, LAST_MARGIN)) if game.least > 0 else 0.0
+    least = min(1.0, game.aim + margin.accepted * max(todo, LAST_MARGIN)) if game.aim > 0 else 0.0
     return np.maximum(state[:, LEFT] - kept, 0.0), least * game.episodes.windows * rows - state[:, ACCEPTED]
 
 

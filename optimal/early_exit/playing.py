@@ -64,10 +64,15 @@ class Game:
         return self.episodes.world
 
     @property
+    def aim(self) -> float:
+        """Share of the rows whose lack is charged: the least acceptance and the margin of the world, at most 1."""
+        return min(1.0, self.least + self.world.margin)
+
+    @property
     def first(self) -> Floats:
         """Endogenous states before the first decision ``(S, N_STATE)``."""
         state = self.world.first_state(self.budget, self.episodes.windows)
-        state[LEAST] = self.least
+        state[LEAST] = self.aim
         return np.repeat(state[None], len(self.episodes), axis=0)
 
     @property
@@ -77,8 +82,8 @@ class Game:
 
     @property
     def needed(self) -> float:
-        """Rows of an episode that must be accepted."""
-        return self.least * self.episodes.windows * self.world.generator.rows
+        """Rows of an episode below which each that lacks is charged."""
+        return self.aim * self.episodes.windows * self.world.generator.rows
 
     @property
     def price(self) -> float:
