@@ -27,13 +27,15 @@ from envs.early_exit.work_file import load_work
 SHIPPED = Path(__file__).parent / "data"
 """Evaluation tables of a network on synthetic rows, its work and actions for it."""
 SYNTHETIC = "synthetic"
+FIRST = (3, 4, 5)
+"""Those of the shipped months that are played unless others are asked for."""
 
 
 class Options(TypedDict, total=False):
     """Keyword arguments of both environment classes; see ``EarlyExitEnv`` for their meaning."""
 
     tables: str | Sequence[str | Path | ExitTable]
-    months: Sequence[int]
+    months: Sequence[int] | None
     actions: str | Path | Thresholds | None
     work: str | Path | NetworkWork | None
     budget: float | None
@@ -113,7 +115,7 @@ def make_world(
     scenario: str | Scenario = "budget",
     *,
     tables: str | Sequence[str | Path | ExitTable] = SYNTHETIC,
-    months: Sequence[int] = (3, 4, 5),
+    months: Sequence[int] | None = None,
     actions: str | Path | Thresholds | None = None,
     work: str | Path | NetworkWork | None = None,
     budget: float | None = None,
@@ -156,15 +158,26 @@ def make_world(
     for name, count in (("windows", windows), ("rows", rows)):
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
             raise ValueError(f"{name} is {count!r}, expected a whole number >= 1")
+    _require_numbers(
+        least_acceptance=least_acceptance, margin=margin, change=change, link_change=link_change,
+        false_positive=false_positive, false_negative=false_negative, rejection=rejection,
+        send=named.send if send is None else send, joule=joule, late=named.late if late is None else late,
+        deadline_s=deadline_s, shortfall=shortfall, memory=memory, edge_macs_per_s=edge_macs_per_s,
+        edge_joules_per_mac=edge_joules_per_mac, cloud_macs_per_s=cloud_macs_per_s, cloud_overhead_s=cloud_overhead_s,
+        link_bytes_per_s=link_bytes_per_s, link_round_trip_s=link_round_trip_s, link_joules_per_byte=link_joules_per_byte,
+    )  # fmt: skip
+    for name, whole in (("label_delay", 0 if label_delay is None else label_delay), ("remote_from", remote_from)):
+        if not isinstance(whole, int | np.integer):
+            raise ValueError(f"{name} is {whole!r}, expected a whole number")
     if not 0 <= least_acceptance <= 1:
         raise ValueError(f"least_acceptance is {least_acceptance}, expected a number in 0..1")
     if not 0 <= margin <= 1:
         raise ValueError(f"margin is {margin}, expected a number in 0..1")
-    shares = tuple(float(one) for one in budgets) or (budget if budget is not None else named.budget,)
-    limits = tuple(np.inf if share is None else float(share) for share in shares)
-    for share in limits:
-        if not share >= 0:
-            raise ValueError(f"budget is {share}, expected a share of the rows >= 0")
+    several = _numbers("budgets", budgets)
+    one = named.budget if budget is None else budget
+    limits = tuple(share_of("budget", share) for share in several) or (
+        np.inf if one is None else share_of("budget", one),
+    )
     names, chosen = _tables(tables, months)
     shipped = isinstance(tables, str) and tables == SYNTHETIC
     menu = _actions(actions, shipped)
@@ -183,9 +196,9 @@ def make_world(
         named,
         order=order,
         change=change,
-        attack_shares=None if attack_shares is None else tuple(attack_shares),
-        bandwidths=None if bandwidths is None else tuple(bandwidths),
-        loads=None if loads is None else tuple(loads),
+        attack_shares=None if attack_shares is None else _numbers("attack_shares", attack_shares),
+        bandwidths=None if bandwidths is None else _numbers("bandwidths", bandwidths, least=1),
+        loads=None if loads is None else _numbers("loads", loads, least=1),
         link_change=link_change,
     )
     generator = EpisodeGenerator(Months(names, chosen, every), schedule, int(rows), float(memory), label_delay)
@@ -217,10 +230,39 @@ def make_world(
     return World(generator, menu, dynamics, limits, float(least_acceptance), float(margin), int(windows))
 
 
+def share_of(name: str, value: object) -> float:
+    """A budget as a share, inf for no limit. Raises ``ValueError`` for anything else."""
+    try:
+        share = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        share = np.nan
+    if not share >= 0:
+        raise ValueError(f"{name} is {value!r}, expected a share of the rows >= 0")
+    return share
+
+
+def _require_numbers(**values: float) -> None:
+    """Raise ``ValueError`` for the first argument that is no number."""
+    for name, value in values.items():
+        if not isinstance(value, int | float | np.integer | np.floating):
+            raise ValueError(f"{name} is {value!r}, expected a number")
+
+
+def _numbers(name: str, values: Sequence[float], least: int = 0) -> tuple[float, ...]:
+    """A list of ``least`` numbers or more. Raises ``ValueError`` for anything else."""
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {values!r}, expected a list of numbers") from None
+    if len(numbers) < least:
+        raise ValueError(f"{name} is {values!r}, expected a list of {least} or more numbers")
+    return numbers
+
+
 def _scenario(scenario: str | Scenario) -> Scenario:
     if isinstance(scenario, Scenario):
         return scenario
-    if scenario not in SCENARIOS:
+    if not isinstance(scenario, str) or scenario not in SCENARIOS:
         raise ValueError(f"scenario is {scenario!r}, expected one of {', '.join(SCENARIOS)}")
     return SCENARIOS[scenario]
 
@@ -231,24 +273,27 @@ def _shipped_table(number: int) -> ExitTable:
 
 
 def _tables(
-    tables: str | Sequence[str | Path | ExitTable], months: Sequence[int]
+    tables: str | Sequence[str | Path | ExitTable], months: Sequence[int] | None
 ) -> tuple[tuple[str, ...], tuple[ExitTable, ...]]:
     """The tables of the months that are wanted, counted from 1, and their names."""
-    if isinstance(tables, str):
-        if tables != SYNTHETIC:
-            raise ValueError(
-                f"tables is {tables!r}, expected {SYNTHETIC} or a list of evaluation tables (.csv, .csv.gz)"
-            )
-        count = len(list(SHIPPED.glob("month_*.csv.gz")))
-    else:
-        count = len(tables)
-    numbers = list(months) or list(range(1, count + 1))
+    given = list(tables) if not isinstance(tables, str | Path | ExitTable) and np.iterable(tables) else None
+    if given is None and tables != SYNTHETIC:
+        shown = "one table" if isinstance(tables, ExitTable) else repr(tables)
+        raise ValueError(f"tables is {shown}, expected {SYNTHETIC} or a list of evaluation tables (.csv, .csv.gz)")
+    count = len(list(SHIPPED.glob("month_*.csv.gz"))) if given is None else len(given)
+    wanted = (FIRST if given is None else ()) if months is None else months
+    if not np.iterable(wanted) or not all(isinstance(n, int | np.integer) for n in wanted):
+        raise ValueError(f"months is {months!r}, expected a list of whole numbers")
+    numbers = list(wanted) or list(range(1, count + 1))
     for number in numbers:
         if not 1 <= number <= count:
             raise ValueError(f"months has the entry {number}, expected numbers in 1..{count}, as there are tables")
-    if isinstance(tables, str):
+    if given is None:
         return tuple(f"month {n}" for n in numbers), tuple(_shipped_table(n) for n in numbers)
-    picked = [tables[n - 1] for n in numbers]
+    picked = [given[n - 1] for n in numbers]
+    for entry in picked:
+        if not isinstance(entry, str | Path | ExitTable):
+            raise ValueError(f"tables has the entry {entry!r}, expected evaluation tables or their paths")
     names = tuple(
         f"table {n}" if isinstance(one, ExitTable) else str(one) for n, one in zip(numbers, picked, strict=True)
     )
@@ -260,6 +305,8 @@ def _actions(actions: str | Path | Thresholds | None, shipped: bool) -> Threshol
         return actions
     if actions is None and not shipped:
         raise ValueError("actions is None, expected thresholds or a file of them (.csv) beside tables of your own")
+    if not isinstance(actions, str | Path | None):
+        raise ValueError(f"actions is {actions!r}, expected thresholds or a file of them (.csv)")
     return load_thresholds(SHIPPED / "actions.csv" if actions is None else actions)
 
 
@@ -267,6 +314,8 @@ def _work(work: str | Path | NetworkWork | None, shipped: bool, exits: int) -> N
     if work is None and not shipped:
         # rows alone are counted then: no work, and every exit after the first one is sent a row of a byte
         return NetworkWork((0,) * exits, (0,) * exits, (0,) * exits, 1)
+    if not isinstance(work, str | Path | NetworkWork | None):
+        raise ValueError(f"work is {work!r}, expected the work of a network or its file (.yaml)")
     known = work if isinstance(work, NetworkWork) else load_work(SHIPPED / "work.yaml" if work is None else work)
     if known.exits != exits:
         raise ValueError(f"work has {known.exits} exits, expected {exits} as the actions")
