@@ -18,6 +18,8 @@ EPISODE = (
 )  # fmt: skip
 STATE = ("budget_left", "acceptance", "windows_left")
 HIDDEN = ("month", "attack_share", "bandwidth", "load")
+INFO = (*REPORT, *(f"episode_{name}" for name in EPISODE), *STATE, *HIDDEN)
+"""All keys of the info but ``action_mask``."""
 N_STATE_INFO = len(STATE)
 
 

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.early_exit import batch
-from envs.early_exit.build import Options, make_world
+from envs.early_exit.build import Options, make_world, share_of
 from envs.early_exit.dynamics import N_REPORT
 from envs.early_exit.scenarios import Scenario
 from envs.early_exit.warmup import warm_up
@@ -57,10 +57,10 @@ answer changed, mean last certainty | 0..1 |
 
     ## Rewards
     A window earns minus (``false_positive`` x FP + ``false_negative`` x FN + ``rejection`` x rejected + ``send`` x sent +
-    ``joule`` x energy + ``late`` x rows answered after ``deadline_s``) over its rows. Less than ``least_acceptance`` +
-    ``margin`` of the rows of the episode accepted: each row that lacks costs ``shortfall`` over the rows of a window, at the end
-    (``constraint="terminal"``), as the lack grows and shrinks with the same sum (``"incremental"``), or never (``"none"``;
-    ``info["cost_acceptance"]`` and ``info["cost_budget"]`` are there in any case, for Lagrangian methods).
+    ``joule`` x energy + ``late`` x rows answered or rejected after ``deadline_s``) over its rows. Less than
+    ``least_acceptance`` + ``margin`` of the rows of the episode accepted: each row that lacks costs ``shortfall`` over the rows
+    of a window, at the end (``constraint="terminal"``), as the lack grows and shrinks with the same sum (``"incremental"``), or
+    never (``"none"``; ``info["cost_acceptance"]`` and ``info["cost_budget"]`` are there in any case, for Lagrangian methods).
 
     ## Starting State
     A whole budget. ``reset(options={"frames": ...})``: these frames (``env.frames`` of another episode); ``{"budget": 0.15}``:
@@ -71,13 +71,13 @@ answer changed, mean last certainty | 0..1 |
 
     ## Arguments
     ``scenario``: a name of ``scenarios.SCENARIOS`` or a ``Scenario``. ``tables``: ``synthetic`` (shipped), or evaluation
-    tables or their paths; ``months``: which of them, from 1. ``actions``: thresholds or the path of a file of them; ``work``:
-    work of the network or the path of its file (both None: those of the shipped tables). ``budget``: share of what sending
-    every row would use; None: the scenario's; ``budgets``: every episode draws one. ``budget_of``: rows or joules (the edge's,
-    beyond exit 1). ``windows``, ``rows``: of an episode, of a window. ``order``, ``change``, ``attack_shares``,
-    ``bandwidths``, ``loads``, ``link_change``: see ``schedule.Schedule``. ``memory``: weight of the latest window in the
-    profile. ``remote_from``, ``sends`` and rates of devices: see ``costs.Deployment``. ``render_mode``: rgb_array, human,
-    ansi.
+    tables or their paths; ``months``: which of them, from 1 (None: 3 to 5 of the shipped ones, all of others). ``actions``:
+    thresholds or the path of a file of them; ``work``: work of the network or the path of its file (both None: those of the
+    shipped tables). ``budget``: share of what sending every row would use; None: the scenario's; ``budgets``: every episode
+    draws one. ``budget_of``: rows or joules (the edge's, beyond exit 1). ``windows``, ``rows``: of an episode, of a window.
+    ``order``, ``change``, ``attack_shares``, ``bandwidths``, ``loads``, ``link_change``: see ``schedule.Schedule``.
+    ``memory``: weight of the latest window in the profile. ``remote_from``, ``sends`` and rates of devices: see
+    ``costs.Deployment``. ``render_mode``: rgb_array, human, ansi.
 
     ## Reference
     J. A. Simioni et al., An energy-efficient intrusion detection offloading based on an early-exit DNN for edge-cloud
@@ -107,6 +107,8 @@ answer changed, mean last certainty | 0..1 |
         self.observation_layout = observed.layout
         self.observation_space = observed.space  # type: ignore[assignment]
         self._actions = len(self.world.actions)
+        self._mask = np.ones(self._actions, np.int8)
+        self._told = self.world.generator.layout.told
         self.action_space = spaces.Discrete(self._actions)
         self._physics, self._shown = dynamics.physics, observed.arrays
         self._state = self.world.first_state(np.inf, 1)
@@ -126,6 +128,8 @@ answer changed, mean last certainty | 0..1 |
         """Begin a new episode; see the class. Raises ``ValueError`` for bad options."""
         super().reset(seed=seed)
         frames, budget = read_options(options or {}, self.world.generator.layout.length)
+        if frames is not None:
+            self.world.generator.check(frames)
         self._frames, self._state = self.world.begin(self.np_random, frames, budget)
         self._clock, self._over = 0, False
         self._past.clear()
@@ -144,9 +148,9 @@ answer changed, mean last certainty | 0..1 |
         """
         if self._over:
             raise RuntimeError("the episode is over, expected reset() before the next step()")
-        chosen = int(action)
+        chosen = _whole(action)
         if not 0 <= chosen < self._actions:
-            raise ValueError(f"action is {action}, expected a whole number in 0..{self._actions - 1}")
+            raise ValueError(f"action is {action!r}, expected a whole number in 0..{self._actions - 1}")
         reward = batch.decide(
             self._state, self._frames[self._clock], self._frames[self._clock + 1], chosen, self._physics, self._shown,
             self._totals, self._observation, self._report, self._status,
@@ -200,16 +204,21 @@ answer changed, mean last certainty | 0..1 |
         return self._clock
 
     def _info(self) -> dict[str, Any]:
-        info: dict[str, Any] = {"action_mask": np.ones(self._actions, np.int8)}
-        info.update(zip(batch.REPORT, self._report.tolist(), strict=True))
-        info["over_budget"] = bool(info["over_budget"])
-        info.update(zip((f"episode_{name}" for name in batch.EPISODE), self._totals.tolist(), strict=True))
-        info.update(zip(batch.STATE, self._status.tolist(), strict=True))
-        part = self.world.generator.layout.slices
         last = self._frames[max(self._clock - 1, 0)]
-        values = (last[part["month"].start], last[part["attack_share"].start], *last[part["link"]])
-        info.update(zip(batch.HIDDEN, map(float, values), strict=True))
+        numbers = [*self._report.tolist(), *self._totals.tolist(), *self._status.tolist(), *last[self._told].tolist()]
+        info: dict[str, Any] = {"action_mask": self._mask.copy()}
+        info.update(zip(batch.INFO, numbers, strict=True))
+        info["over_budget"] = bool(info["over_budget"])
         return info
+
+
+def _whole(action: Any) -> int:
+    """``action`` as a whole number, -1 where it is none."""
+    try:
+        number = int(action)
+        return number if number == action else -1
+    except (TypeError, ValueError, OverflowError):
+        return -1
 
 
 def read_options(options: dict[str, Any], length: int) -> tuple[NDArray[np.float32] | None, float | None]:
@@ -219,9 +228,10 @@ def read_options(options: dict[str, Any], length: int) -> tuple[NDArray[np.float
         raise ValueError(f"reset option is {sorted(unknown)[0]!r}, expected frames or budget")
     frames, budget = options.get("frames"), options.get("budget")
     if frames is not None:
-        frames = np.array(frames, np.float32)
+        try:
+            frames = np.array(frames, np.float32)
+        except (TypeError, ValueError):
+            raise ValueError(f"reset option frames is no array of numbers, expected (windows + 1, {length})") from None
         if frames.ndim != 2 or frames.shape[1] != length or len(frames) < 2:
             raise ValueError(f"reset option frames has the shape {frames.shape}, expected (windows + 1, {length})")
-    if budget is not None and not float(budget) >= 0:
-        raise ValueError(f"reset option budget is {budget}, expected a share >= 0")
-    return frames, None if budget is None else float(budget)
+    return frames, None if budget is None else share_of("reset option budget", budget)

@@ -41,6 +41,12 @@ class FrameLayout:
         return {name: slice(stop - size, stop) for (name, size), stop in zip(sizes.items(), stops, strict=True)}
 
     @property
+    def told(self) -> NDArray[np.int64]:
+        """Where what the info says of a frame stands: month, share of attacks, bandwidth, load ``(4,)``."""
+        part = self.slices
+        return np.array([part["month"].start, part["attack_share"].start, part["link"].start, part["link"].start + 1])
+
+    @property
     def length(self) -> int:
         """Numbers of a frame."""
         return int(self.slices["rows"].stop)
@@ -81,6 +87,17 @@ class EpisodeGenerator:
         """The layout of the frames."""
         return FrameLayout(self.months.exits, self.rows, int(self.months.demands.max()) + 1)
 
+    def check(self, frames: NDArray[np.float32]) -> None:
+        """Raise ``ValueError`` for frames ``(T + 1, X)`` that no episode of these tables has."""
+        part, count = self.layout.slices, self.months.fates.shape[1]
+        rows, (bandwidth, load) = frames[:-1, part["rows"]], frames[:, part["link"]].T
+        if not np.isfinite(frames).all():
+            raise ValueError("frames hold a number that is not finite, expected those of an episode")
+        if not ((rows >= 0) & (rows < count) & (rows == np.floor(rows))).all():
+            raise ValueError(f"frames name rows that the tables have not, expected whole numbers in 0..{count - 1}")
+        if not ((bandwidth > 0) & (bandwidth <= 1) & (load >= 0) & (load < 1)).all():
+            raise ValueError("frames have a link of a speed outside 0..1, above 0, or a load outside 0..1, below 1")
+
     def draw(self, rng: np.random.Generator, windows: int) -> NDArray[np.float32]:
         """Frames ``(windows + 1, X)``; the last one, after the last decision, is of no window."""
         month = self.schedule.months(rng, len(self.months.tables), windows)
@@ -90,7 +107,7 @@ class EpisodeGenerator:
         rows = self._rows(rng, month, share)
         part = self.layout.slices
         frames = np.zeros((windows + 1, self.layout.length), np.float32)
-        shape, demand, wrong = self.months.look(rows)
+        shape, demand, wrong = self.months.look(rows, labels=self.label_delay is not None)
         frames[:windows, part["rows"]] = rows
         frames[1:, part["shape"]] = shape
         _profile(shape, self.memory, frames[1:, part["profile"]])

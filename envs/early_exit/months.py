@@ -16,11 +16,13 @@ BINS = 8
 """Bins of certainty from one half to 1 in the histograms of exit 1, for each class that it answers."""
 N_SHAPE = BINS * N_CLASSES + 1
 """Numbers that show the shape of a window: shares of its rows by bin, and the share of the most frequent certainty."""
+MOST_ROWS = 2**24
+"""Rows of all months: frames name them by numbers in single precision."""
 
 
 @dataclass(frozen=True, eq=False)
 class Months:
-    """M tables of one network, and actions. Raises ``ValueError`` for no table or other numbers of exits."""
+    """M tables of one network, and actions. Raises ``ValueError`` for no table, too many rows or other numbers of exits."""
 
     names: tuple[str, ...]  # (M,)
     tables: tuple[ExitTable, ...]  # (M,)
@@ -34,6 +36,9 @@ class Months:
         for name, table in zip(self.names, self.tables, strict=True):
             if table.exits != self.thresholds.exits:
                 raise ValueError(f"{name}: has {table.exits} exits, expected {self.thresholds.exits} as the thresholds")
+        rows = sum(map(len, self.tables))
+        if rows > MOST_ROWS:
+            raise ValueError(f"the tables have {rows:,} rows in all, expected at most {MOST_ROWS:,}")
 
     @property
     def exits(self) -> int:
@@ -50,11 +55,6 @@ class Months:
         """For each action, a number that it shares with those that let the same rows past exit 1, from 0 ``(A',)``."""
         first = np.concatenate([self.thresholds.accept[:, 0], self.thresholds.reject[:, 0]], axis=1)
         return np.unique(first, axis=0, return_inverse=True)[1].reshape(-1)
-
-    @cached_property
-    def _passing(self) -> NDArray[np.float32]:
-        _, first = np.unique(self.demands, return_index=True)
-        return np.ascontiguousarray((self.fates[first] >= FATES).T.astype(np.float32))
 
     @cached_property
     def certainty(self) -> NDArray[np.float64]:
@@ -79,48 +79,81 @@ class Months:
         return np.array([table.label.mean() for table in self.tables])
 
     @cached_property
-    def _shape_of_rows(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+    def _looks(self) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]]:
+        """What exit 1 shows of rows. A point is a pair of class and certainty, and all else follows from it.
+
+        The point of each row ``(rows,)``; the bin of each point; its pattern; and which demands let rows of that pattern past
+        exit 1, ``(patterns, D)``.
+        """
         whole = ExitTable.joined(list(self.tables))
-        certainty, answer = whole.certainty[0], whole.predicted[0]
-        bins = np.clip(((certainty - 0.5) * (2 * BINS)).astype(np.int64), 0, BINS - 1)
-        values, point = np.unique(np.stack([answer, certainty]), axis=1, return_inverse=True)
-        return (answer * BINS + bins).astype(np.uint8), point.reshape(-1), values.shape[1]
+        values, first, point = np.unique(
+            np.stack([whole.predicted[0], whole.certainty[0]]), axis=1, return_index=True, return_inverse=True
+        )
+        bins = np.clip(((values[1] - 0.5) * (2 * BINS)).astype(np.int64), 0, BINS - 1)
+        _, ways = np.unique(self.demands, return_index=True)
+        passing, pattern = np.unique(self.fates[ways][:, first] >= FATES, axis=1, return_inverse=True)
+        return (
+            point.reshape(-1).astype(np.int32),
+            (values[0] * BINS + bins).astype(np.uint8),
+            pattern.reshape(-1).astype(np.int32),
+            np.ascontiguousarray(passing.T.astype(np.float32)),
+        )
 
     @cached_property
     def _wrong(self) -> NDArray[np.uint8]:
         return np.concatenate([(table.predicted != table.label).T for table in self.tables]).astype(np.uint8)
 
-    def look(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def look(
+        self, rows: NDArray[np.int64], *, labels: bool = True
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """What windows of ``rows`` ``(T, W)`` look like.
 
         Their shapes ``(T, N_SHAPE)``; the share of the rows that goes past exit 1 ``(T, D)``, by ``demands``; and the share
-        that each exit gets wrong ``(T, E)``.
+        that each exit gets wrong ``(T, E)``, 0 without ``labels``.
         """
-        bins, point, points = self._shape_of_rows
-        sizes = (N_SHAPE, self._passing.shape[1], self.exits)
+        point, bins, pattern, passing = self._looks
+        sizes = (N_SHAPE, passing.shape[1], self.exits)
         shape, demand, wrong = (np.zeros((len(rows), size), np.float32) for size in sizes)
-        _look(bins, point, self._passing, self._wrong, rows, np.zeros(points, np.int64), shape, demand, wrong)
+        seen, met = np.zeros(len(bins), np.int64), np.zeros(len(passing), np.int64)
+        _look(point, bins, pattern, passing, rows, seen, met, shape, demand)
+        if labels:
+            _count_wrong(self._wrong, rows, wrong)
         return shape, demand, wrong
 
 
 @kernel
-def _look(bins, point, passing, wrong_rows, rows, seen, shape, demand, wrong):  # type: ignore[no-untyped-def]
+def _look(point, bins, pattern, passing, rows, seen, met, shape, demand):  # type: ignore[no-untyped-def]
     for t in range(len(rows)):
         window, total = rows[t], demand[t]
+        for i in range(len(window)):
+            seen[point[window[i]]] += 1
         most = 0
         for i in range(len(window)):
-            row = window[i]
-            shape[t, bins[row]] += 1.0
-            line = passing[row]
-            for d in range(len(total)):
-                total[d] += line[d]
-            for k in range(wrong.shape[1]):
-                wrong[t, k] += wrong_rows[row, k]
-            seen[point[row]] += 1
-            most = max(most, seen[point[row]])
-        for i in range(len(window)):
-            seen[point[window[i]]] = 0
+            # the first row of a point counts for all: few points have most of the rows
+            at = point[window[i]]
+            number = seen[at]
+            if number > 0:
+                seen[at] = 0
+                most = max(most, number)
+                shape[t, bins[at]] += number
+                met[pattern[at]] += number
         shape[t, shape.shape[1] - 1] = most
-        for part in (shape[t], demand[t], wrong[t]):
+        for p in range(len(met)):
+            if met[p] > 0:
+                number, line = np.float32(met[p]), passing[p]
+                met[p] = 0
+                for d in range(len(total)):
+                    total[d] += number * line[d]
+        for part in (shape[t], total):
             for c in range(len(part)):
                 part[c] /= len(window)
+
+
+@kernel
+def _count_wrong(wrong_rows, rows, out):  # type: ignore[no-untyped-def]
+    for t in range(len(rows)):
+        for i in range(rows.shape[1]):
+            for k in range(out.shape[1]):
+                out[t, k] += wrong_rows[rows[t, i], k]
+        for k in range(out.shape[1]):
+            out[t, k] /= rows.shape[1]

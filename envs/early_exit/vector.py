@@ -62,6 +62,8 @@ class EarlyExitVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float6
         self._statuses = np.zeros((num_envs, batch.N_STATE_INFO))
         self._observations = np.zeros((num_envs, observed.length), np.float32)
         self._masks = np.ones((num_envs, len(self.world.actions)), np.int8)
+        self._every = np.arange(num_envs)
+        self._told = self.world.generator.layout.told
         warm_up()
 
     def reset(
@@ -98,11 +100,13 @@ class EarlyExitVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float6
         self, actions: NDArray[np.int64]
     ) -> tuple[ObsType, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One step of every sub-environment; arrays of length ``num_envs``. Raises ``ValueError`` for wrong actions."""
-        chosen = np.asarray(actions, np.int64)
-        if chosen.shape != (self.num_envs,) or chosen.min() < 0 or chosen.max() >= self._masks.shape[1]:
-            raise ValueError(
-                f"actions are {actions}, expected {self.num_envs} whole numbers in 0..{self._masks.shape[1] - 1}"
-            )
+        if not self._generators:
+            raise RuntimeError("no episode has begun, expected reset() before the first step()")
+        given, most = np.asarray(actions), self._masks.shape[1] - 1
+        good = given.shape == (self.num_envs,) and given.dtype.kind in "biu"
+        if not good or given.min() < 0 or given.max() > most:
+            raise ValueError(f"actions are {actions}, expected {self.num_envs} whole numbers in 0..{most}")
+        chosen = np.ascontiguousarray(given, np.int64)
         rewards, done = np.empty(self.num_envs), np.empty(self.num_envs, np.bool_)
         ended = batch.batch_decide(
             self._states, self._frames, self._clocks, self._lengths, chosen, self._physics, self._shown, self._totals,
@@ -126,21 +130,18 @@ class EarlyExitVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float6
 
     def _infos(self) -> dict[str, Any]:
         infos: dict[str, Any] = {"action_mask": self._masks.copy()}
-        infos.update(zip(batch.REPORT, self._reports.T.copy(), strict=True))
+        at = np.maximum(self._clocks - 1, 0)[:, None]
+        hidden = self._frames[self._every[:, None], at, self._told[None]].astype(np.float64)
+        parts = (self._reports, self._totals, self._statuses, hidden)
+        infos.update(zip(batch.INFO, (column for part in parts for column in part.T.copy()), strict=True))
         infos["over_budget"] = infos["over_budget"] != 0
-        infos.update(zip((f"episode_{name}" for name in batch.EPISODE), self._totals.T.copy(), strict=True))
-        infos.update(zip(batch.STATE, self._statuses.T.copy(), strict=True))
-        part = self.world.generator.layout.slices
-        last = self._frames[np.arange(self.num_envs), np.maximum(self._clocks - 1, 0)]
-        columns = (last[:, part["month"].start], last[:, part["attack_share"].start], *last[:, part["link"]].T)
-        infos.update(zip(batch.HIDDEN, (column.astype(np.float64) for column in columns), strict=True))
         return infos
 
     # --- for replay of other decisions -------------------------------------------------------------------------------
     @property
     def exogenous(self) -> NDArray[np.float32]:
         """The current frames, float32 ``(num_envs, X)``, as ``Dynamics.transition`` takes them."""
-        return self._frames[np.arange(self.num_envs), self._clocks]
+        return self._frames[self._every, self._clocks]
 
     # --- for adapters and resumable training -------------------------------------------------------------------------
     def _state_arrays(self) -> tuple[NDArray[Any], ...]:
