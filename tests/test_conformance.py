@@ -21,6 +21,7 @@ from envs.conformance.cases import CASES
 from envs.conformance.walk import same
 from envs.distprivacy.scenarios import SCENARIOS
 from envs.distprivacy.vector import DistPrivacyVectorEnv
+from envs.early_exit.scenarios import SCENARIOS as THRESHOLDS
 from envs.token_bucket.scenarios import SCENARIOS as STREAMS
 
 ALL_CASES = [pytest.param(env_id, case, id=f"{env_id}: {case}") for env_id in CASES for case in CASES[env_id]]
@@ -29,7 +30,11 @@ SINGLE_CHECKS = sorted(set(conformance.CHECKS) - {"scalar_equals_vector"})
 
 def test_every_environment_has_cases() -> None:
     assert set(CASES) == set(envs.ENVIRONMENTS)
-    for env_id, scenarios in (("offramp/DistPrivacy-v0", SCENARIOS), ("offramp/TokenBucket-v0", STREAMS)):
+    for env_id, scenarios in (
+        ("offramp/DistPrivacy-v0", SCENARIOS),
+        ("offramp/EarlyExit-v0", THRESHOLDS),
+        ("offramp/TokenBucket-v0", STREAMS),
+    ):
         named = {case["scenario"] for case in CASES[env_id].values() if isinstance(case["scenario"], str)}
         assert named == set(scenarios)
 

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from envs.distprivacy.scenarios import SCENARIOS as _PLACEMENTS
+from envs.early_exit.costs import NetworkWork
+from envs.early_exit.scenarios import SCENARIOS as _THRESHOLDS
+from envs.early_exit.types import ExitTable, Thresholds
 from envs.token_bucket.generator import TraceList
 from envs.token_bucket.scenarios import SCENARIOS as _STREAMS
 from envs.token_bucket.scenarios import scenario
@@ -24,6 +27,23 @@ def _given_traces(*, known: bool) -> TraceList:
     if not known:
         traces = [replace(one, reward=None, regime=None, location=None) for one in traces]
     return TraceList(traces, weak_loss=0.3)
+
+
+def _random_exits(exits: int, months: int = 3, rows: int = 400) -> dict[str, Any]:
+    """Random tables, actions and work of a network with any number of exits; half of the rows share few certainties."""
+    rng = np.random.default_rng(exits)
+    tables = []
+    for _ in range(months):
+        label = rng.integers(0, 2, rows).astype(np.int8)
+        certainty = np.round(0.5 + 0.5 * rng.random((exits, rows)), 6)
+        certainty[:, : rows // 2] = np.round(certainty[:, : rows // 2], 1)
+        right = rng.random((exits, rows)) < certainty
+        tables.append(ExitTable(label, np.where(right, label, 1 - label).astype(np.int8), certainty))
+    accept, reject = rng.uniform(0.5, 1.0, (9, exits, 2)), rng.uniform(0.3, 0.7, (9, exits, 2))
+    accept[0], accept[1, :-1], accept[1, -1], accept[2] = 0.0, 2.0, 0.0, 2.0
+    reject[1], reject[2] = 0.0, 2.0
+    work = NetworkWork((1000, 20_000, 300_000)[:exits], (10, 20, 30)[:exits], (400, 100, 0)[3 - exits :], 232)
+    return {"tables": tables, "months": [], "actions": Thresholds(accept, reject), "work": work}
 
 
 CASES: dict[str, dict[str, dict[str, Any]]] = {
@@ -65,6 +85,56 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "given metrics": {"scenario": _given_traces(known=False), "include_latent": True, "length": 100},
         "strong pair": {"scenario": "iid", "distribution": "strong-pair", "metric_scale": 0.325, "length": 100},
+    },
+    "offramp/EarlyExit-v0": {
+        **{name: {"scenario": name, "windows": 30, "rows": 100} for name in _THRESHOLDS},
+        "three exits": {"scenario": "mixed", "windows": 20, "rows": 60, **_random_exits(3)},
+        "two exits on the edge": {
+            "scenario": "mixed",
+            "windows": 20,
+            "rows": 60,
+            "remote_from": 3,
+            "sends": "features",
+            "deadline_s": 0.06,
+            "change": 0.5,
+            **_random_exits(3),
+        },
+        "all in the cloud": {
+            "scenario": "link",
+            "windows": 20,
+            "rows": 60,
+            "remote_from": 1,
+            "budget": 0.5,
+            **_random_exits(2),
+        },
+        "joules": {
+            "scenario": "bursts",
+            "windows": 25,
+            "rows": 50,
+            "budget_of": "joules",
+            "budgets": (0.0, 0.1, 0.3),
+            "joule": 1e3,
+            "constraint": "incremental",
+        },
+        "labels and latent": {
+            "scenario": "mixed",
+            "windows": 25,
+            "rows": 50,
+            "label_delay": 3,
+            "include_latent": True,
+            "order": "shuffled",
+            "months": (),
+            "constraint": "none",
+            "attack_shares": (0.0, 1.0),
+        },
+        "a row a window": {
+            "scenario": "budget",
+            "windows": 3,
+            "rows": 1,
+            "budget": 1.0,
+            "memory": 1.0,
+            "order": "calendar",
+        },
     },
 }
 """Environment id -> name of the case -> arguments."""

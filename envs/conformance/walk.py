@@ -28,6 +28,8 @@ def require(condition: object, message: str) -> None:
 
 def same(first: object, second: object) -> bool:
     """Whether two values of an environment are equal bit for bit: arrays, numbers, texts, and containers of them."""
+    if isinstance(first, float) and isinstance(second, float) and first == second != 0.0:
+        return True  # the common case, fast; zeros have signs
     if isinstance(first, dict) and isinstance(second, dict):
         return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
     if isinstance(first, list | tuple) and isinstance(second, list | tuple):
