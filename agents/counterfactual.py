@@ -95,7 +95,7 @@ class CounterfactualReplayBuffer(ReplayBuffer):
         self.optimize_memory_usage = False
         self.handle_timeout_termination = handle_timeout_termination
         self.model, self.group, self.gamma = model, group, float(gamma)
-        self._exogenous: NDArray[np.float64] | None = None  # (buffer_size, n_envs, X); allocated when X is known
+        self._exogenous: NDArray[Any] | None = None  # (buffer_size, n_envs, X); allocated when X is known
         self._begins = np.zeros((self.buffer_size, n_envs), np.bool_)  # the row does not follow the one before
         self._ended = np.zeros(n_envs, np.bool_)  # whether the latest ``add`` ended an episode
         self.seed(seed)
@@ -128,10 +128,10 @@ class CounterfactualReplayBuffer(ReplayBuffer):
         self.record(states, self._ended)
         self._ended = np.array(done, np.bool_)
 
-    def record(self, states: NDArray[np.float64], begins: NDArray[np.bool_]) -> None:
+    def record(self, states: NDArray[Any], begins: NDArray[np.bool_]) -> None:
         """Store exogenous states ``(n_envs, X)``; ``begins`` ``(n_envs,)``: those that follow no earlier record."""
         if self._exogenous is None:
-            self._exogenous = np.zeros((self.buffer_size, self.n_envs, states.shape[1]))
+            self._exogenous = np.zeros((self.buffer_size, self.n_envs, states.shape[1]), states.dtype)
         self._exogenous[self.pos], self._begins[self.pos] = states, begins
         self.pos += 1
         if self.pos == self.buffer_size:
@@ -190,5 +190,5 @@ class CounterfactualReplayBuffer(ReplayBuffer):
         self.__dict__.update(state)
         written = self._exogenous
         if written is not None and len(written) < self.buffer_size:
-            self._exogenous = np.zeros((self.buffer_size, *written.shape[1:]))
+            self._exogenous = np.zeros((self.buffer_size, *written.shape[1:]), written.dtype)
             self._exogenous[: len(written)] = written

@@ -54,6 +54,9 @@ class MaskableDQN(DQN):
 
     With N environments, ``train_freq=1, gradient_steps=k`` makes k updates a vector step, that is k / N a transition.
 
+    A network may bring a ``loss(observations, actions, rewards, next_observations, targets)`` of its own, for the groups of
+    ``CounterfactualReplayBuffer`` ``(G, K, .)``: it then takes the place of the Huber loss.
+
     The policy is any ``DQNPolicy`` whose ``q_net(obs)`` is ``(B, n_actions)``; the name "MlpPolicy" means
     ``MaskedDQNPolicy``, whose own ``predict`` obeys the mask too. ``replay_buffer_class`` is ``NStepBuffer`` unless
     given; with ``ReplayBuffer``, ``mask_in_observation=False`` and ``double_q=False`` it is DQN as Stable-Baselines3
@@ -235,10 +238,15 @@ class MaskableDQN(DQN):
             for batch in zip(*(th.split(column, batch_size) for column in columns), strict=True):
                 observations, actions, rewards, discount, next_observations, next_values = batch
                 target = rewards + discount * self._bootstrap(next_observations, next_values)
-                q = self._values(self.q_net, observations).gather(1, actions)
-                if self.centred:
-                    q, target = self._centre(q), self._centre(target)
-                loss = F.smooth_l1_loss(q, target)
+                own_loss = getattr(self.q_net, "loss", None)
+                if own_loss is not None:
+                    parts = (observations, actions, rewards, next_observations, target)
+                    q, loss = target, cast(th.Tensor, own_loss(*(self._grouped(part) for part in parts)))
+                else:
+                    q = self._values(self.q_net, observations).gather(1, actions)
+                    if self.centred:
+                        q, target = self._centre(q), self._centre(target)
+                    loss = F.smooth_l1_loss(q, target)
                 for parameter in parameters:
                     parameter.grad = None
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -255,8 +263,12 @@ class MaskableDQN(DQN):
     def _values(self, net: Any, obs: th.Tensor) -> th.Tensor:
         """Q-values ``(B, n_actions)``; a network with ``takes_groups`` sees the rows of a group together, ``(G, K, F)``."""
         if isinstance(self.replay_buffer, CounterfactualReplayBuffer) and getattr(net, "takes_groups", False):
-            return cast(th.Tensor, net(obs.view(-1, self.replay_buffer.group, obs.shape[1]))).flatten(0, 1)
+            return cast(th.Tensor, net(self._grouped(obs))).flatten(0, 1)
         return cast(th.Tensor, net(obs))
+
+    def _grouped(self, rows: th.Tensor) -> th.Tensor:
+        """``rows`` ``(B, F)`` by the groups of the counterfactual buffer, ``(G, K, F)``."""
+        return rows.view(-1, cast(CounterfactualReplayBuffer, self.replay_buffer).group, rows.shape[1])
 
     def _centre(self, values: th.Tensor) -> th.Tensor:
         """``values`` ``(B, 1)`` less their means over the groups of the counterfactual buffer."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from conf.schema import EnvConfig, TokenBucketConfig, TrainConfig
+from conf.schema import EarlyExitConfig, EnvConfig, TokenBucketConfig, TrainConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,6 +74,10 @@ def world_of(env: EnvConfig) -> World:
         from agents.token_bucket.world import TokenBucketWorld
 
         return TokenBucketWorld()
+    if isinstance(env, EarlyExitConfig):
+        from agents.early_exit.world import EarlyExitWorld
+
+        return EarlyExitWorld()
     from agents.placement_world import PlacementWorld
 
     return PlacementWorld()

@@ -20,8 +20,6 @@ TOKEN_BASELINES = (
     "belief", "regime-mdp", "iid-mdp", "published-mdp", "fixed", "greedy", "random", "never", "clairvoyant",
 )  # fmt: skip
 """Names that agents.token_bucket.baselines knows; repeated for the same reason."""
-ALL_BASELINES = tuple(dict.fromkeys(BASELINES + TOKEN_BASELINES))
-"""Names of either environment; which of them fit is checked together with the environment."""
 
 
 def is_token_scenario(name: str | None) -> bool:

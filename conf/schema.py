@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from conf.env_schema import ALL_BASELINES as ALL_BASELINES
+from conf.early_exit_schema import EXIT_BASELINES as EXIT_BASELINES
+from conf.early_exit_schema import EXIT_SCENARIOS as EXIT_SCENARIOS
+from conf.early_exit_schema import EarlyExitConfig as EarlyExitConfig
 from conf.env_schema import BASELINES as BASELINES
 from conf.env_schema import SCENARIOS as SCENARIOS
 from conf.env_schema import TOKEN_BASELINES as TOKEN_BASELINES
@@ -26,6 +28,8 @@ from conf.env_schema import unknown_scenario as unknown_scenario
 from conf.fields import key, rule
 
 FORMATS = ("text", "json")
+ALL_BASELINES = tuple(dict.fromkeys(BASELINES + TOKEN_BASELINES + EXIT_BASELINES))
+"""Names of any environment; which of them fit is checked together with the environment."""
 MOST_SEED = 2**31 - 1
 """Largest seed: numpy, torch and Gymnasium all take it, and so do the seeds counted up from it by SB3."""
 
@@ -51,8 +55,9 @@ class DqnConfig(AgentConfig):
     algorithm: str = key("dqn", "how it learns", choices=("dqn",))
     policy: str = key(
         "device",
-        "one network shared by all devices (any number of them), a flat MLP, or one that values token levels",
-        choices=("device", "mlp", "token"),
+        "one network shared by all devices (any number of them), a flat MLP, one that values token levels, or one that prices "
+        "what is left of budget and acceptance",
+        choices=("device", "mlp", "token", "exit"),
     )
     hidden: int = key(32, "width of the hidden layers", unit="units", least=1)
     layers: int = key(2, "number of hidden layers", least=1)
@@ -159,7 +164,9 @@ class TrainConfig:
 
 def check_baselines(names: list[str], env: EnvConfig) -> None:
     """Raise ValueError for a policy that does not know the environment."""
-    known = TOKEN_BASELINES if isinstance(env, TokenBucketConfig) else BASELINES
+    known: tuple[str, ...] = BASELINES
+    if isinstance(env, TokenBucketConfig | EarlyExitConfig):
+        known = TOKEN_BASELINES if isinstance(env, TokenBucketConfig) else EXIT_BASELINES
     for name in names:
         if name not in known:
             raise ValueError(f"baselines has the entry {name}, expected out of {', '.join(known)} for {env.id}")
@@ -344,6 +351,7 @@ def without_choices(schema: type) -> Any:
 ENVIRONMENTS: dict[str, type[EnvConfig]] = {
     "offramp/DistPrivacy-v0": DistPrivacyConfig,
     "offramp/TokenBucket-v0": TokenBucketConfig,
+    "offramp/EarlyExit-v0": EarlyExitConfig,
 }
 """Gymnasium id -> config class."""
 AGENTS: dict[str, type[AgentConfig]] = {"dqn": DqnConfig}
@@ -359,4 +367,5 @@ for _name, _schema in (
     _store.store(name=f"{_name}_schema", node=without_choices(_schema), provider="offramp")
 _store.store(group="schema/env", name="distprivacy", node=DistPrivacyConfig, provider="offramp")
 _store.store(group="schema/env", name="token_bucket", node=TokenBucketConfig, provider="offramp")
+_store.store(group="schema/env", name="early_exit", node=EarlyExitConfig, provider="offramp")
 _store.store(group="schema/agent", name="dqn", node=DqnConfig, provider="offramp")
