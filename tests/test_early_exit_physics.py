@@ -1,0 +1,536 @@
+"""Early exit against slow computations by hand: where rows go, what they cost, what is seen, what the world does by itself."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from early_exit_worlds import random_actions, random_table, random_world
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_exits import tables
+
+from envs.early_exit.build import World
+from envs.early_exit.costs import Deployment, Device, Link, NetworkWork, stage_costs
+from envs.early_exit.dynamics import COST, R_OVER, R_PASSED, R_SHORTFALL, R_USED
+from envs.early_exit.env import EarlyExitEnv
+from envs.early_exit.generator import EpisodeGenerator
+from envs.early_exit.months import Months
+from envs.early_exit.routing import REJECTED, routes
+from envs.early_exit.schedule import MarkovLevels, Schedule
+from envs.early_exit.state import ACCEPTED, BUDGET, LAST, LEFT, N_STATE
+from envs.early_exit.types import ATTACK, NORMAL, ExitTable, Thresholds
+from envs.early_exit.vector import EarlyExitVectorEnv
+
+WORKS = {
+    1: NetworkWork((2_000,), (30,), (0,), 232),
+    2: NetworkWork((2_000, 70_000), (30, 500), (128, 0), 232),
+    3: NetworkWork((2_000, 50_000, 900_000), (30, 400, 700), (128, 64, 0), 232),
+}
+RATES: dict[str, Any] = {
+    "edge_macs_per_s": 2e6, "edge_joules_per_mac": 3e-9, "cloud_macs_per_s": 1e8, "cloud_overhead_s": 0.004,
+    "link_bytes_per_s": 5e4, "link_round_trip_s": 0.02, "link_joules_per_byte": 2e-6,
+}  # fmt: skip
+PRICES: dict[str, Any] = {
+    "false_positive": 0.7, "false_negative": 1.9, "rejection": 0.31, "send": 0.05, "joule": 11.0, "late": 0.4,
+    "shortfall": 2.0,
+}  # fmt: skip
+COUNTS = (
+    "true_positives",
+    "true_negatives",
+    "false_positives",
+    "false_negatives",
+    "rejected",
+    "passed",
+    "sent",
+    "late",
+)
+
+
+# --- by hand ---------------------------------------------------------------------------------------------------------
+class ByHand:
+    """What a window comes to, row by row in plain Python, from tables, thresholds and rates alone."""
+
+    def __init__(self, months: list[ExitTable], actions: Thresholds, **options: Any) -> None:
+        self.rows = [(table, row) for table in months for row in range(len(table))]
+        self.accept, self.reject, self.exits = actions.accept.tolist(), actions.reject.tolist(), actions.exits
+        self.work, self.remote = WORKS[actions.exits], options.get("remote_from", 2)
+        self.features = options.get("sends", "input") == "features" and self.remote > 1
+        self.deadline, self.unit = options["deadline_s"], options.get("budget_of", "rows")
+        self.first_charged = next((k for k in range(1, self.exits) if self.use(k) > 0), self.exits)
+
+    def bytes_to(self, k: int) -> float:
+        if k + 1 != self.remote:
+            return 0.0
+        return float(self.work.feature_bytes[k - 1] if self.features else self.work.input_bytes)
+
+    def joules_to(self, k: int) -> float:
+        computed = self.work.block_macs[k] + self.work.exit_macs[k] if k + 1 < self.remote else 0
+        return computed * RATES["edge_joules_per_mac"] + self.bytes_to(k) * RATES["link_joules_per_byte"]
+
+    def seconds_to(self, k: int, bandwidth: float, load: float) -> float:
+        macs = self.work.block_macs[k] + self.work.exit_macs[k]
+        if k + 1 < self.remote:
+            return macs / RATES["edge_macs_per_s"]
+        if k + 1 > self.remote:
+            return macs / RATES["cloud_macs_per_s"] / (1 - load)
+        macs += 0 if self.features else sum(self.work.block_macs[:k])  # the cloud begins anew with the row itself
+        cloud = (macs / RATES["cloud_macs_per_s"] + RATES["cloud_overhead_s"]) / (1 - load)
+        return cloud + (RATES["link_round_trip_s"] + self.bytes_to(k) / RATES["link_bytes_per_s"]) / bandwidth
+
+    def use(self, k: int) -> float:
+        return float(k + 1 == self.remote) if self.unit == "rows" else self.joules_to(k)
+
+    def way(self, row: int, action: int, fallback: bool) -> tuple[int, bool]:
+        """The exit, from 0, at which a row ends, and whether it is answered there."""
+        table, at = self.rows[row]
+        for k in range(self.exits):
+            c, certainty = int(table.predicted[k, at]), float(table.certainty[k, at])
+            if certainty >= self.accept[action][k][c]:
+                return k, True
+            if (
+                k + 1 == self.exits
+                or certainty < self.reject[action][k][c]
+                or (fallback and k + 1 == self.first_charged)
+            ):
+                return k, False
+        raise AssertionError
+
+    def window(self, rows: Any, action: int, left: float, bandwidth: float, load: float) -> dict[str, float]:
+        for fallback in (False, True):
+            found = dict.fromkeys((*COUNTS, "joules", "bytes", "cost_budget", "answered", "differ"), 0.0)
+            sure = 0.0
+            for row in rows:
+                end, answered = self.way(row, action, fallback)
+                table, at = self.rows[row]
+                truth, answer = int(table.label[at]), int(table.predicted[end, at])
+                if answered:
+                    right = "true" if truth == answer else "false"
+                    found[f"{right}_{'positives' if answer == ATTACK else 'negatives'}"] += 1
+                else:
+                    found["rejected"] += 1
+                found["answered"] += answered and end == 0
+                found["passed"] += end > 0
+                found["differ"] += end > 0 and answer != int(table.predicted[0, at])
+                sure += float(table.certainty[end, at]) if end > 0 else 0.0
+                found["late"] += sum(self.seconds_to(k, bandwidth, load) for k in range(end + 1)) > self.deadline
+                for k in range(end + 1):
+                    found["sent"] += k + 1 == self.remote
+                    found["joules"] += self.joules_to(k)
+                    found["bytes"] += self.bytes_to(k)
+                    found["cost_budget"] += self.use(k) if k > 0 else 0.0
+            if found["cost_budget"] <= left + 1e-12:
+                break
+        found["over_budget"] = float(fallback)
+        found["sureness"] = sure
+        price = [PRICES[name] for name in ("false_positive", "false_negative", "rejection", "send", "joule", "late")]
+        amount = [found[name] for name in ("false_positives", "false_negatives", "rejected", "sent", "joules", "late")]
+        found["cost"] = sum(p * n for p, n in zip(price, amount, strict=True)) / len(rows)
+        return found
+
+
+def play_and_check(seed: int, exits: int, windows: int = 5, **options: Any) -> int:
+    """Play an episode with random actions, compare every number with that by hand; returns windows over the budget."""
+    months = [random_table(seed + m, 50, exits, points=12) for m in range(2)]
+    actions = random_actions(seed, 7, exits)
+    given = {"deadline_s": 0.03, "scenario": "mixed", "rows": 13, "least_acceptance": 0.8, "margin": 0.01} | options
+    env = EarlyExitEnv(
+        tables=months, actions=actions, work=WORKS[exits], windows=windows, **(RATES | PRICES | given)
+    )  # fmt: skip
+    world = env.world
+    hand = ByHand(months, actions, **given)
+    observation, info = env.reset(seed=seed)
+    share, most = world.budgets[0], windows * 13 * sum(hand.use(k) for k in range(1, exits))
+    whole = share if share == np.inf else share * most
+    assert info["budget_left"] == pytest.approx(whole) and info["acceptance"] == 1.0 and info["windows_left"] == windows
+    rng, part = np.random.default_rng(seed), world.generator.layout.slices
+    left, accepted, lack, over = whole, 0.0, 0.0, 0
+    for t in range(windows):
+        frame = env.exogenous
+        bandwidth, load = map(float, frame[part["link"]])
+        action = int(rng.integers(7))
+        found = hand.window(frame[part["rows"]].astype(int).tolist(), action, left, bandwidth, load)
+        observation, reward, terminated, truncated, info = env.step(action)
+        assert not terminated and truncated == (t == windows - 1)
+        for name in (*COUNTS, "joules", "bytes", "cost_budget", "over_budget", "cost"):
+            assert info[name] == pytest.approx(found[name], rel=1e-12, abs=1e-15), (name, t)
+        right = info["true_positives"] + info["true_negatives"]
+        assert right + info["false_positives"] + info["false_negatives"] + info["rejected"] == 13
+        left -= found["cost_budget"]
+        accepted += 13 - found["rejected"]
+        over += int(found["over_budget"])
+        before, lack = lack, max(0.0, 0.81 * 13 * (t + 1) - accepted)
+        assert info["cost_acceptance"] == pytest.approx(lack - before, abs=1e-9)
+        charged = {"terminal": lack * (t == windows - 1), "incremental": lack - before, "none": 0.0}
+        wanted = -found["cost"] - PRICES["shortfall"] * charged[given.get("constraint", "terminal")] / 13
+        assert reward == pytest.approx(wanted, abs=1e-9)
+        assert info["budget_left"] == pytest.approx(left, abs=1e-9) and info["budget_left"] >= 0
+        assert info["acceptance"] == pytest.approx(accepted / 13 / (t + 1))
+        assert (info["bandwidth"], info["load"]) == (bandwidth, load)
+        check_last(observation, env, found)
+    return over
+
+
+def check_last(observation: Any, env: EarlyExitEnv, found: dict[str, float]) -> None:
+    """The slices of the window that was decided."""
+    layout, passed = env.observation_layout, max(found["passed"], 1)
+    last = [found["answered"] / 13, found["passed"] / 13, found["rejected"] / 13]
+    last += [found["differ"] / passed, found["sureness"] / passed]
+    np.testing.assert_allclose(observation[layout["last"]], last, rtol=1e-6)
+    action = int(env.endogenous[LAST])
+    both = np.concatenate([env.world.actions.accept[action], env.world.actions.reject[action]], axis=1)
+    np.testing.assert_allclose(observation[layout["last_action"]], np.minimum(both, 1).ravel(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("exits", [1, 2, 3])
+@pytest.mark.parametrize("remote_from", [1, 2, 3, 4])
+@pytest.mark.parametrize("sends", ["input", "features"])
+def test_every_number_of_an_episode_is_that_of_a_count_row_by_row(exits: int, remote_from: int, sends: str) -> None:
+    if remote_from <= exits + 1:
+        for budget_of in ("rows", "joules"):
+            play_and_check(exits, exits, remote_from=remote_from, sends=sends, budget_of=budget_of, budget=0.3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10_000), st.sampled_from((2, 3)), st.sampled_from((0.0, 0.1, 0.4, np.inf)),
+    st.sampled_from(("terminal", "incremental", "none")), st.sampled_from(("rows", "joules")), st.sampled_from((2, 3)),
+)  # fmt: skip
+def test_counts_hold_for_any_budget_and_constraint(
+    seed: int, exits: int, budget: float, constraint: str, budget_of: str, remote_from: int
+) -> None:
+    play_and_check(
+        seed, exits, budget=budget, constraint=constraint, budget_of=budget_of, remote_from=remote_from,
+        sends=("input", "features")[seed % 2], change=0.5, link_change=0.5,
+    )  # fmt: skip
+
+
+def test_windows_over_the_budget_are_played_without_sending() -> None:
+    """The comparison above meets them: some, but not all, of the windows of a scarce budget."""
+    assert 0 < sum(play_and_check(seed, 3, windows=8, budget=0.2) for seed in range(5)) < 40
+    assert sum(play_and_check(seed, 2, windows=8, budget=np.inf) for seed in range(3)) == 0
+
+
+# --- numbers that are known ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("exits", [2, 3])
+def test_all_at_exit_1_and_all_at_the_last_exit_cost_what_they_must(exits: int) -> None:
+    table = random_table(3, 200, exits)
+    env = EarlyExitEnv(
+        "drift", tables=[table], actions=random_actions(0, 2, exits), work=WORKS[exits], windows=4, rows=100, send=0.1,
+        joule=5.0, **RATES,
+    )  # fmt: skip
+    exit_1 = WORKS[exits].block_macs[0] + WORKS[exits].exit_macs[0]
+    for action, end in ((0, 0), (1, exits - 1)):
+        env.reset(seed=1)
+        for _ in range(4):
+            rows = env.exogenous[env.world.generator.layout.slices["rows"]].astype(int)
+            wrong = int((table.predicted[end, rows] != table.label[rows]).sum())
+            *_, info = env.step(action)
+            assert info["false_positives"] + info["false_negatives"] == wrong and info["rejected"] == 0
+            assert info["sent"] == info["passed"] == info["cost_budget"] == 100 * action
+            assert info["bytes"] == 100 * 232 * action
+            joules = 100 * (exit_1 * RATES["edge_joules_per_mac"] + 232 * action * RATES["link_joules_per_byte"])
+            assert info["joules"] == pytest.approx(joules, rel=1e-12)
+            assert info["cost"] == pytest.approx(wrong / 100 + 0.1 * action + 5.0 * joules / 100, rel=1e-12)
+            assert info["acceptance"] == 1.0 and info["cost_acceptance"] == 0.0
+
+
+def test_costs_of_stages_by_hand() -> None:
+    work = WORKS[3]
+    deployment = Deployment(Device(1e6, 1e-9, 1e-3), Device(1e7, 0.0, 2e-3), Link(1e4, 0.05, 1e-6), 3, "features")
+    costs = stage_costs(work, deployment)
+    np.testing.assert_allclose(costs.edge_s, [2030e-6 + 1e-3, 50_400e-6 + 1e-3, 0], rtol=1e-12)
+    np.testing.assert_allclose(costs.cloud_s, [0, 0, 0.09007 + 2e-3], rtol=1e-12)
+    np.testing.assert_allclose(costs.joules, [2030e-9, 50_400e-9, 64e-6], rtol=1e-12)
+    assert costs.bytes.tolist() == [0, 0, 64] and costs.crosses.tolist() == [False, False, True]
+    seconds = costs.seconds(deployment, bandwidth=0.5, load=0.5)
+    np.testing.assert_allclose(seconds, [0.00303, 0.0514, 2 * 0.09207 + 2 * (0.05 + 0.0064)], rtol=1e-12)
+    again = stage_costs(work, Deployment(remote_from=3, sends="input"))  # the cloud computes blocks 1 and 2 once more
+    assert again.bytes.tolist() == [0, 0, 232]
+    assert again.cloud_s[2] == pytest.approx((2_000 + 50_000 + 900_700) / 5e10 + 0.01)
+    with pytest.raises(ValueError, match="remote_from is 5, but the network has 3 exits"):
+        stage_costs(work, Deployment(remote_from=5))
+
+
+@pytest.mark.parametrize("constraint", ["terminal", "incremental", "none"])
+def test_nothing_accepted_is_no_division_by_zero(constraint: str) -> None:
+    nothing = Thresholds(np.full((1, 2, 2), 2.0), np.full((1, 2, 2), 2.0))
+    env = EarlyExitEnv(
+        tables=[random_table(0)], actions=nothing, budget=0.0, windows=3, rows=20, constraint=constraint, label_delay=0
+    )
+    observation, _ = env.reset(seed=0)
+    total = 0.0
+    for _ in range(3):
+        observation, reward, _, _, info = env.step(0)
+        total += reward
+        assert np.isfinite(observation).all() and env.observation_space.contains(observation)
+        assert all(np.isfinite(float(value)) for name, value in info.items() if name != "action_mask")
+        assert info["rejected"] == 20 and info["acceptance"] == 0.0
+    assert total == pytest.approx(-3 * 0.3 - (constraint != "none") * 3 * 0.905)
+
+
+# --- what follows from what ------------------------------------------------------------------------------------------
+levels = st.sampled_from((0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0, 2.0))
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables, st.lists(levels, min_size=8, max_size=8), levels, st.sampled_from((NORMAL, ATTACK)))
+def test_raised_thresholds_move_rows_one_way(table: ExitTable, numbers: list[float], level: float, of: int) -> None:
+    """A higher accept_1 lets no fewer rows go on, a higher accept_2 accepts no more, a higher reject_1 lets no more go on."""
+    first, second, rejecting = (np.array([numbers, numbers]).reshape(2, 2, 2, 2) for _ in range(3))
+    for one, kind, k in ((first, 0, 0), (second, 0, 1), (rejecting, 1, 0)):
+        one[1, kind, k, of] = max(one[1, kind, k, of], level)
+
+    def where(both: Any) -> Any:
+        return routes(table, Thresholds(both[:, 0].copy(), both[:, 1].copy()))
+
+    past = where(first) % REJECTED > 0
+    assert (past[1] >= past[0]).all()
+    accepted = where(second) < REJECTED
+    assert (accepted[1] <= accepted[0]).all()
+    past = where(rejecting) % REJECTED > 0
+    assert (past[1] <= past[0]).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from((2, 3)))
+def test_the_order_of_rows_within_a_window_is_nothing(seed: int, exits: int) -> None:
+    world = random_world(1, exits=exits, budget=0.3, send=0.1, late=0.2, deadline_s=0.05, constraint="incremental")
+    rng = np.random.default_rng(seed)
+    frames, state = world.begin(rng)
+    part = world.generator.layout.slices["rows"]
+    other = frames.copy()
+    for frame in other:
+        frame[part] = rng.permutation(frame[part])
+    actions = np.arange(8)
+    states = np.repeat(state[None], 8, axis=0)
+    mine, yours = (
+        world.dynamics.outcomes(states, np.repeat(one[3][None], 8, axis=0), actions) for one in (frames, other)
+    )
+    assert (mine[1] == yours[1]).all() and (mine[2] == yours[2]).all()
+    np.testing.assert_allclose(mine[0], yours[0], rtol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_terminal_and_incremental_charges_have_the_same_sum(seed: int) -> None:
+    actions, sums = np.random.default_rng(seed).integers(0, 8, 12), []
+    for constraint in ("terminal", "incremental", "none"):
+        world = random_world(2, constraint=constraint, budget=0.2, least_acceptance=0.95)
+        frames, state = world.begin(np.random.default_rng(seed))
+        total = short = 0.0
+        for t, action in enumerate(actions):
+            following, rewards, reports = world.dynamics.outcomes(state[None], frames[t][None], action[None])
+            state, total, short = following[0], total + rewards[0], short + reports[0, R_SHORTFALL]
+        sums.append(total)
+        assert short == pytest.approx(max(0.0, 0.955 * 12 * 40 - state[ACCEPTED]), abs=1e-9)
+    assert sums[0] == pytest.approx(sums[1], abs=1e-9) and sums[2] - sums[0] == pytest.approx(3 * short / 40, abs=1e-9)
+
+
+@pytest.mark.parametrize("budget_of", ["rows", "joules"])
+def test_no_budget_is_ever_overdrawn(budget_of: str) -> None:
+    world = random_world(3, budgets=(0.0, 0.05, 0.2), budget_of=budget_of, windows=40, exits=3)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        frames, state = world.begin(rng)
+        spent, over = 0.0, 0
+        for t in range(40):
+            following, _, reports = world.dynamics.outcomes(state[None], frames[t][None], rng.integers(0, 8, 1))
+            report, state = reports[0], following[0]
+            assert 0 <= state[LEFT] <= state[BUDGET]
+            spent, over = spent + report[R_USED], over + int(report[R_OVER])
+            if report[R_OVER]:
+                assert report[R_USED] == report[R_PASSED] == 0, "its fallback is played, which sends nothing"
+        assert spent <= state[BUDGET] * (1 + 1e-12) and state[LEFT] == pytest.approx(state[BUDGET] - spent)
+        assert over > 0 or state[BUDGET] > 0
+
+
+# --- pure functions --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scenario": "budget"},
+        {"scenario": "mixed", "include_latent": True, "label_delay": 2, "constraint": "incremental"},
+        {"scenario": "bursts", "budget_of": "joules", "budgets": (0.05, 0.3)},
+    ],
+)
+def test_transition_and_observe_equal_steps_bit_for_bit(options: dict[str, Any]) -> None:
+    small: dict[str, Any] = {"rows": 60, "windows": 10}
+    env, vector = EarlyExitEnv(**small, **options), EarlyExitVectorEnv(5, **small, **options)
+    rng = np.random.default_rng(0)
+    for episode in range(3):
+        observation, _ = env.reset(seed=episode)
+        over = False
+        while not over:
+            state, frame, action = env.endogenous, env.exogenous, rng.integers(0, 52, 1)
+            assert (env.observe(state[None], frame[None])[0] == observation).all()
+            following, rewards = env.transition(state[None], frame[None], action)
+            observation, reward, _, over, _ = env.step(action[0])
+            assert (following[0] == env.endogenous).all() and rewards[0] == reward
+            assert state.tobytes() != env.endogenous.tobytes() and following.shape == (1, N_STATE)
+    observations, _ = vector.reset(seed=4)
+    for _ in range(25):
+        states, frames, actions = vector._states.copy(), vector.exogenous, rng.integers(0, 52, 5)
+        assert (env.observe(states, frames) == observations).all()
+        following, rewards = env.transition(states, frames, actions)
+        observations, gained, _, truncated, _ = vector.step(actions)
+        assert (rewards == gained).all()
+        assert (following[~truncated] == vector._states[~truncated]).all()
+
+
+def test_frames_do_not_depend_on_what_is_decided() -> None:
+    env = EarlyExitEnv("mixed", windows=15, rows=40)
+    frames = []
+    for action in (0, 51, 30):
+        env.reset(seed=3)
+        before = env.frames
+        told = [env.step(action)[4] for _ in range(15)]
+        assert (env.frames == before).all()
+        frames.append(
+            (before, [[one[name] for name in ("month", "attack_share", "bandwidth", "load")] for one in told])
+        )
+    assert all((frames[0][0] == other[0]).all() and frames[0][1] == other[1] for other in frames[1:])
+
+
+# --- what is seen ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("memory", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("exits", [2, 3])
+def test_slices_of_the_rows_equal_a_plain_computation(memory: float, exits: int) -> None:
+    env = EarlyExitEnv(
+        "bursts", tables=[random_table(m, 300, exits) for m in range(3)], actions=random_actions(1, 9, exits), rows=64,
+        windows=25, memory=memory, label_delay=3, change=0.2, include_latent=True,
+    )  # fmt: skip
+    observation, info = env.reset(seed=2)
+    frames, layout, part = env.frames, env.observation_layout, env.world.generator.layout.slices
+    whole = ExitTable.joined([random_table(m, 300, exits) for m in range(3)])
+    where = routes(whole, env.world.actions)
+    shapes, demands, wrong = [], [], []
+    for t in range(26):
+        weights = (1 - memory) ** np.arange(t)[::-1]
+        expected: dict[str, Any] = {"shape": np.zeros(17), "profile": np.zeros(17), "demand": np.zeros(9)}
+        expected["errors"] = wrong[t - 4] if t >= 4 else np.zeros(exits)
+        if t > 0:
+            expected["shape"] = shapes[-1]
+            expected["profile"] = np.average(shapes, axis=0, weights=weights)
+            expected["demand"] = np.average(demands, axis=0, weights=weights)
+        expected["latent"] = [(info["month"] + 1) / 3, info["attack_share"]] if t == 25 else [
+            (frames[t, part["month"]][0] + 1) / 3, frames[t, part["attack_share"]][0]
+        ]  # fmt: skip
+        expected["link"] = frames[t, part["link"]]
+        for name, values in expected.items():
+            np.testing.assert_allclose(observation[layout[name]], values, rtol=2e-6, atol=1e-7, err_msg=f"{name} {t}")
+        if t == 25:
+            break
+        rows = frames[t, part["rows"]].astype(int)
+        answer, certainty = whole.predicted[0, rows], whole.certainty[0, rows]
+        edges = np.linspace(0.5, 1.0, 9)
+        histograms = [np.histogram(certainty[answer == c], edges)[0] for c in (NORMAL, ATTACK)]
+        top = np.unique(np.stack([answer, certainty]), axis=1, return_counts=True)[1].max()
+        shapes.append(np.concatenate([*histograms, [top]]) / 64)
+        demands.append((where[:, rows] % REJECTED > 0).mean(axis=1))
+        wrong.append((whole.predicted[:, rows] != whole.label[rows]).mean(axis=1))
+        observation, _, _, _, info = env.step(t % 9)
+
+
+def test_numbers_of_budget_time_and_acceptance_by_hand() -> None:
+    env = EarlyExitEnv("budget", windows=4, rows=50, budget=0.5, least_acceptance=0.9, margin=0.0)
+    observation, _ = env.reset(seed=0)
+    layout = env.observation_layout
+    assert observation[: layout["link"].start].tolist() == np.array([1, 0.5, 0.5, 1, 1, 0.9, 0.9], np.float32).tolist()
+    accepted = used = 0.0
+    for t in range(1, 5):
+        observation, _, _, _, info = env.step(29)
+        accepted, used = accepted + 50 - info["rejected"], used + info["sent"]
+        rest = 50 * (4 - t)
+        by_hand = [1 - used / 100, min(1, (100 - used) / rest) if rest else 1, 0.5, 1 - t / 4, accepted / (50 * t)]
+        need = 180 - accepted
+        by_hand += [min(1, max(-1, need / rest)) if rest else (1 if need > 0 else -1), 0.9]
+        np.testing.assert_allclose(observation[: layout["link"].start], by_hand, rtol=1e-6, atol=1e-7)
+    assert observation[layout["action_mask"]].tolist() == [1.0] * 52 and layout["action_mask"].stop == len(observation)
+
+
+def test_nothing_that_is_seen_needs_labels_but_the_errors() -> None:
+    """Other labels, the same frames and actions: the same observations at another cost."""
+    months = [random_table(m, 200) for m in range(2)]
+    flipped = [ExitTable((1 - one.label).astype(np.int8), one.predicted, one.certainty) for one in months]
+    envs = [
+        EarlyExitEnv(tables=one, actions=random_actions(0, 6), rows=30, windows=8, label_delay=1)
+        for one in (months, flipped)
+    ]
+    seen = []
+    frames = envs[0].reset(seed=0) and envs[0].frames
+    for env in envs:
+        observations = [env.reset(seed=0, options={"frames": frames})[0]]
+        observations += [env.step(t % 6)[0] for t in range(8)]
+        seen.append(np.array(observations))
+    assert (seen[0] == seen[1]).all(), "errors are part of the frames, which were given"
+    assert envs[0]._totals[COST] != envs[1]._totals[COST]
+
+
+# --- what the world does by itself -----------------------------------------------------------------------------------
+def test_months_change_as_often_as_said_and_to_each_other_one_alike() -> None:
+    rng = np.random.default_rng(0)
+    visits = Schedule(change=0.2).months(rng, 4, 100_000)
+    moved = visits[1:] != visits[:-1]
+    assert moved.mean() == pytest.approx(0.2, abs=0.005)
+    steps = (visits[1:] - visits[:-1])[moved] % 4
+    assert np.allclose(np.bincount(steps, minlength=4)[1:] / len(steps), 1 / 3, atol=0.01)
+    assert np.allclose(np.bincount(visits) / len(visits), 0.25, atol=0.02)
+    first = [int(Schedule(change=0.2).months(rng, 4, 1)[0]) for _ in range(4_000)]
+    assert np.allclose(np.bincount(first) / 4_000, 0.25, atol=0.03)
+    assert len(set(Schedule(change=0.0).months(rng, 4, 100))) == 1
+    assert (np.diff(Schedule(change=1.0).months(rng, 4, 100)) != 0).all()
+
+
+def test_calendar_and_shuffled_give_every_month_an_equal_part() -> None:
+    rng = np.random.default_rng(0)
+    assert Schedule("calendar").months(rng, 3, 7).tolist() == [0, 0, 0, 1, 1, 2, 2]
+    assert Schedule("calendar").months(rng, 3, 2).tolist() == [0, 1]
+    seen = set()
+    for _ in range(60):
+        one = Schedule("shuffled").months(rng, 3, 9).tolist()
+        order = [month for month, _ in itertools.groupby(one)]
+        assert sorted(order) == [0, 1, 2] and all(one.count(month) == 3 for month in range(3))
+        seen.add(tuple(order))
+    assert len(seen) == 6
+
+
+def test_levels_stay_and_change_with_their_probability() -> None:
+    values = MarkovLevels((1.0, 0.25, 0.5), 0.1).sample(np.random.default_rng(1), 50_000)
+    assert (values[1:] != values[:-1]).mean() == pytest.approx(0.1, abs=0.01)
+    assert all((values == level).mean() == pytest.approx(1 / 3, abs=0.04) for level in (1.0, 0.25, 0.5))
+
+
+def test_rows_come_from_their_month_with_the_share_of_attacks_that_is_said() -> None:
+    months = Months(("a", "b"), tuple(random_table(m, 400) for m in range(2)), random_actions(0, 3))
+    label = np.concatenate([table.label for table in months.tables])
+    for shares, tolerance in (((0.0, 0.9, 1.0), 0.01), (None, 0.02)):
+        levels = None if shares is None else MarkovLevels(shares, 0.3)
+        generator = EpisodeGenerator(months, Schedule(change=0.3, attack_share=levels), rows=200)
+        frames, part = generator.draw(np.random.default_rng(5), 300)[:-1], generator.layout.slices
+        month, share = frames[:, part["month"].start], frames[:, part["attack_share"].start]
+        rows = frames[:, part["rows"]].astype(int)
+        assert ((rows // 400) == month[:, None]).all()
+        for value in np.unique(share):
+            assert label[rows[share == value]].mean() == pytest.approx(value, abs=tolerance)
+        if shares is not None:
+            assert np.unique(share).tolist() == pytest.approx(list(shares), rel=1e-6)
+            attacks = rows[(month == 0) & (share == 1.0)]
+            known = np.flatnonzero(months.tables[0].label == ATTACK)
+            assert set(attacks.ravel()) == set(known), "every attack of the month may come"
+        else:
+            assert np.allclose(share, months.attack_shares[month.astype(int)])
+
+
+def world_of(**options: Any) -> World:
+    return EarlyExitEnv(**options).world
+
+
+def test_budgets_are_shares_of_what_sending_all_would_use() -> None:
+    rows = world_of(budget=0.1, windows=20, rows=50).begin(np.random.default_rng(0))[1]
+    assert rows[BUDGET] == rows[LEFT] == 100
+    joules = world_of(budget=0.1, windows=20, rows=50, budget_of="joules").begin(np.random.default_rng(0))[1]
+    assert joules[BUDGET] == pytest.approx(100 * 232e-6)
+    assert world_of(scenario="drift").begin(np.random.default_rng(0))[1][LEFT] == np.inf
