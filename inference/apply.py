@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from envs.early_exit.types import ExitTable, Thresholds
 
 COLUMNS = ("table", "accuracy", "rejected", "sent", "false_positives", "false_negatives", "answered_at_1")
-"""Of a line: accuracy of the rows that get an answer, then shares of all rows; ``exit_k``, one for each exit: its accuracy alone."""
+"""Of a line: accuracy of the rows with an answer, shares of all rows; then ``exit_k`` for each exit: its accuracy alone."""
 
 
 def run(config: ApplyConfig) -> dict[str, Any]:
