@@ -25,7 +25,10 @@ def load_thresholds(path: FilePath) -> Thresholds:
 
 
 def save_thresholds(thresholds: Thresholds, path: FilePath) -> None:
-    """Write a file of actions atomically; it loads as the same ones."""
+    """Write a file of actions atomically; it loads as actions that do the same.
+
+    Numbers outside 0..2 are written as 0 or 2, commas of names as semicolons, line ends in them as spaces.
+    """
     write_text(path, render_thresholds(thresholds))
 
 
@@ -64,10 +67,10 @@ def render_thresholds(thresholds: Thresholds) -> str:
     """The text of a file of actions; numbers by their shortest repr."""
     columns: dict[str, list[str]] = {}
     if thresholds.names:
-        columns["name"] = [name.replace(",", ";") for name in thresholds.names]
+        columns["name"] = [" ".join(name.replace(",", ";").split()) for name in thresholds.names]
     for k in range(thresholds.exits):
         for kind, values in (("accept", thresholds.accept), ("reject", thresholds.reject)):
             for c, of in enumerate(_CLASSES):
-                columns[f"{kind}_{k + 1}_{of}"] = list(map(repr, values[:, k, c].tolist()))
+                columns[f"{kind}_{k + 1}_{of}"] = list(map(repr, np.clip(values[:, k, c], 0.0, 2.0).tolist()))
     rows = map(",".join, zip(*columns.values(), strict=True))
     return ",".join(columns) + "\n" + "\n".join(rows) + "\n"

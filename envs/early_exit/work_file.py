@@ -32,8 +32,8 @@ def load_work(path: FilePath) -> NetworkWork:
 def parse_work(raw: bytes, file: str) -> NetworkWork:
     """The work in the bytes of a file; ``file``: its name in errors. Raises ``ValueError`` as ``load_work``."""
     try:
-        data = yaml.safe_load(raw.decode("utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        data = yaml.safe_load(raw.decode("utf-8-sig"))
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise ValueError(f"{file}: cannot be read as YAML ({problem}), expected a work file") from None
     top = Field(data, file)
