@@ -144,8 +144,10 @@ class ExitQNetwork(BasePolicy):
 
     def _least(self, after: th.Tensor, lack: th.Tensor, planes: th.Tensor) -> th.Tensor:
         """The least plane at each state ``(G, K, A)``."""
-        each = after[..., None] * self.budget_price - lack[..., None] * self.accept_price
-        return (each + planes[:, None, None]).amin(dim=3)
+        states = th.stack([after, lack], dim=3).flatten(1, 2)  # (G, K A, 2)
+        prices = th.stack([self.budget_price, -self.accept_price])  # (2, J)
+        each = th.baddbmm(planes[:, None], states, prices.expand(len(states), -1, -1))
+        return each.amin(dim=2).view_as(after)
 
     def forward(self, obs: th.Tensor) -> th.Tensor:
         """Q-values of all actions; see the class."""
