@@ -24,12 +24,17 @@ _COLOURS = 255
 
 
 def record_episode(
-    env: gym.Env[Any, Any], act: Callable[[Any], Any], seed: int | None, max_frames: int = MOST_FRAMES
+    env: gym.Env[Any, Any],
+    act: Callable[[Any], Any],
+    seed: int | None,
+    max_frames: int = MOST_FRAMES,
+    options: dict[str, Any] | None = None,
 ) -> list[Frame]:
     """Play one episode and return its frames, uint8 ``(height, width, 3)``, from the start to the end state.
 
-    ``env``: with ``render_mode="rgb_array"``. ``act``: action from observation. ``seed``: of the reset. An episode with
-    more steps than ``max_frames`` is thinned evenly (every 2nd, 4th, ... state); first and last are always kept.
+    ``env``: with ``render_mode="rgb_array"``. ``act``: action from observation. ``seed``, ``options``: of the
+    reset. An episode with more steps than ``max_frames`` is thinned evenly (every 2nd, 4th, ... state); first and last are
+    always kept.
 
     Raises ``ValueError`` for another render mode or ``max_frames`` below 2.
     """
@@ -37,7 +42,7 @@ def record_episode(
         raise ValueError(f"env: render_mode is {env.render_mode!r}, expected 'rgb_array' to record an episode")
     if max_frames < 2:
         raise ValueError(f"max_frames is {max_frames}, expected at least 2 (first and last state)")
-    observation, _ = env.reset(seed=seed)
+    observation, _ = env.reset(seed=seed, options=options)
     frames, stride, step, over = [_picture(env)], 1, 0, False
     while not over:
         observation, _, terminated, truncated, _ = env.step(act(observation))
@@ -97,6 +102,15 @@ def save_frames(frames: Sequence[Frame], folder: StrPath) -> list[Path]:
         paths.append(Path(folder) / f"frame-{index:0{digits}d}.png")
         _write_atomic(paths[-1], buffer.getvalue())
     return paths
+
+
+def save_pictures(frames: Sequence[Frame], out: StrPath | None, folder: StrPath | None, fps: float) -> list[str]:
+    """Write a GIF at ``out`` and PNG files into ``folder``, whichever is given; returns what was written."""
+    if out is not None:
+        save_gif(frames, out, fps)
+    if folder is not None:
+        save_frames(frames, folder)
+    return [os.fspath(path) for path in (out, folder) if path is not None]
 
 
 def _picture(env: gym.Env[Any, Any]) -> Frame:

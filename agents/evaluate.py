@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any, cast
 
 from agents.cli import main
-from agents.output import plain
-from conf.messages import UserError
-from conf.schema import DistPrivacyConfig, EvaluateConfig, TokenBucketConfig, check_baselines
+from conf.schema import DistPrivacyConfig, EarlyExitConfig, EvaluateConfig, TokenBucketConfig, check_baselines
 
 
 def instances_of(config: EvaluateConfig, world: DistPrivacyConfig) -> tuple[Any, str]:
@@ -40,46 +37,37 @@ def instances_of(config: EvaluateConfig, world: DistPrivacyConfig) -> tuple[Any,
 def run(config: EvaluateConfig) -> dict[str, Any]:
     """Score by ``config``, print the table, write ``out``."""
     import torch
-    from rich.console import Console
 
+    from agents.asked import environment_of, hand_over
     from agents.baselines import baseline
     from agents.entries import distinct_names
     from agents.learned import load
     from agents.run_folder import RunFolder
     from agents.scores import score_all
-    from envs.atomic import write_text_atomic
 
     # more threads than idle cores make small networks many times slower
     torch.set_num_threads(1)
-    worlds = [RunFolder.open(run).config.env for run in config.run]
-    if config.of_tokens or any(isinstance(world, TokenBucketConfig) for world in worlds):
+    kind = environment_of(config, config.run)
+    if kind is TokenBucketConfig:
         from agents.token_bucket.evaluate import run as evaluate_tokens
 
         return evaluate_tokens(config)
-    world = cast(DistPrivacyConfig, worlds[0]) if worlds else DistPrivacyConfig()
+    if kind is EarlyExitConfig:
+        from agents.early_exit.evaluate import run as evaluate_exits
+
+        return evaluate_exits(config)
+    world = cast(DistPrivacyConfig, RunFolder.open(config.run[0]).config.env if config.run else DistPrivacyConfig())
     check_baselines(config.baselines, world)
-    for name in ("rate", "depth", "length"):
-        if getattr(config, name) is not None:
-            raise UserError(
-                f"{name} is {getattr(config, name)}, which is for token-bucket offloading, expected null "
-                "(or a scenario of it)"
-            )
     search = partial(load, samples=config.samples, local_search=config.local_search, seed=config.seed)
-    policies = [*map(search, config.run), *(baseline(name, config.seed) for name in config.baselines)]
-    names = [policy.name for policy in policies]
-    distinct_names(names)
+    policies: list[Any] = [*map(search, config.run), *(baseline(name, config.seed) for name in config.baselines)]
+    distinct_names([policy.name for policy in policies])
     instances, title = instances_of(config, world)
     scores = score_all(policies, instances, title)
-    result = scores.to_dict()
-    if config.out is not None:
-        rows = [
-            {"policy": o.policy, "latency_s": o.latency_s, "shared_bytes": o.shared_bytes, "violations": o.violations}
-            for o in scores.outcomes
-        ]
-        write_text_atomic(config.out, json.dumps(plain({**result, "instances": rows}), allow_nan=False) + "\n")
-    if config.format == "text":
-        Console().print(scores.table())
-    return result
+    rows = [
+        {"policy": o.policy, "latency_s": o.latency_s, "shared_bytes": o.shared_bytes, "violations": o.violations}
+        for o in scores.outcomes
+    ]
+    return hand_over(config, scores, instances=rows)
 
 
 if __name__ == "__main__":

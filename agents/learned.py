@@ -15,11 +15,12 @@ from agents.dqn import MaskableDQN
 from agents.masking import masked_values, split_mask
 from agents.run_folder import RunFolder
 from conf.messages import UserError
-from conf.schema import DistPrivacyConfig, TokenBucketConfig, TrainConfig
+from conf.schema import DistPrivacyConfig, EarlyExitConfig, TokenBucketConfig, TrainConfig
 from envs.distprivacy.env import DistPrivacyEnv
 from envs.distprivacy.simulator import Options
 
 if TYPE_CHECKING:
+    from agents.early_exit.learned import LearnedExitPolicy
     from agents.search import SearchPolicy
     from agents.token_bucket.learned import LearnedBucketPolicy
 
@@ -101,10 +102,11 @@ def load(
     samples: int = 1,
     local_search: bool = False,
     seed: int = 0,
-) -> LearnedPolicy | SearchPolicy | LearnedBucketPolicy:
+) -> LearnedPolicy | SearchPolicy | LearnedBucketPolicy | LearnedExitPolicy:
     """The best policy of a run folder: ``agents.load("runs/...").act(observation)``.
 
-    Of a run of token-bucket offloading it is an ``agents.token_bucket.learned.LearnedBucketPolicy``, which searches nothing.
+    Of a run of token-bucket offloading it is an ``agents.token_bucket.learned.LearnedBucketPolicy``, of one of early exit an
+    ``agents.early_exit.learned.LearnedExitPolicy``; these search nothing.
 
     ``samples`` > 1: the best of so many placements drawn from it, by ``seed``; ``local_search``: moves of single maps on the
     result. It then plans whole requests (``agents.search``) and acts by ``act(observation, env)``.
@@ -114,12 +116,18 @@ def load(
     folder = RunFolder.open(run)
     model = load_model(folder.best_model, device)
     name = f"{folder.config.agent.name} ({folder.path.name})"
-    if isinstance(folder.config.env, TokenBucketConfig):
+    env = folder.config.env
+    if isinstance(env, TokenBucketConfig | EarlyExitConfig):
         if samples > 1 or local_search:
-            raise UserError(f"run {run} is of token-bucket offloading, where nothing is searched, expected samples=1")
+            raise UserError(f"run {run} is of {env.id}, where nothing is searched, expected samples=1")
+    if isinstance(env, TokenBucketConfig):
         from agents.token_bucket.runs import policy_of_run
 
         return policy_of_run(folder, model, name)
+    if isinstance(env, EarlyExitConfig):
+        from agents.early_exit.learned import LearnedExitPolicy
+
+        return LearnedExitPolicy(name, model.q_net)
     policy = policy_of(model, folder.config, name)
     return with_search(policy, samples, local_search, seed)
 

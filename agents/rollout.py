@@ -6,16 +6,7 @@ from typing import Any, cast
 
 from agents.cli import main
 from conf.messages import UserError
-from conf.schema import DistPrivacyConfig, RolloutConfig, TokenBucketConfig, check_baselines, is_token_scenario
-
-
-def _is_of_tokens(config: RolloutConfig) -> bool:
-    """Whether token-bucket offloading is played: by the run, the scenario or the file."""
-    from agents.run_folder import RunFolder
-
-    if config.run is not None:
-        return isinstance(RunFolder.open(config.run).config.env, TokenBucketConfig)
-    return is_token_scenario(config.scenario) if config.instance is None else config.instance.endswith(".csv")
+from conf.schema import DistPrivacyConfig, EarlyExitConfig, RolloutConfig, TokenBucketConfig, check_baselines
 
 
 def run(config: RolloutConfig) -> dict[str, Any]:
@@ -23,22 +14,23 @@ def run(config: RolloutConfig) -> dict[str, Any]:
     import gymnasium as gym
 
     import envs
+    from agents.asked import environment_of
     from agents.baselines import baseline
     from agents.env_arguments import env_arguments
-    from agents.episode_gif import record_episode, save_frames, save_gif
+    from agents.episode_gif import record_episode, save_pictures
     from agents.learned import load
     from agents.run_folder import RunFolder
 
     assert envs.ENVIRONMENTS
-    if _is_of_tokens(config):
+    kind = environment_of(config, [] if config.run is None else [config.run])
+    if kind is TokenBucketConfig:
         from agents.token_bucket.rollout import run as roll_out_tokens
 
         return roll_out_tokens(config)
-    for name in ("rate", "depth", "length"):
-        if getattr(config, name) is not None:
-            raise UserError(
-                f"{name} is {getattr(config, name)}, which is for token-bucket offloading, expected null (or a scenario of it)"
-            )
+    if kind is EarlyExitConfig:
+        from agents.early_exit.rollout import run as roll_out_exits
+
+        return roll_out_exits(config)
     world = DistPrivacyConfig()
     if config.run is not None:
         stored = RunFolder.open(config.run).config.env
@@ -55,13 +47,7 @@ def run(config: RolloutConfig) -> dict[str, Any]:
     env = gym.make(world.id, render_mode="rgb_array", **arguments)
     core: Any = env.unwrapped
     frames = record_episode(env, lambda observation: policy.act(observation, core), config.seed)
-    written = []
-    if config.out is not None:
-        save_gif(frames, config.out, config.fps)
-        written.append(config.out)
-    if config.frames is not None:
-        save_frames(frames, config.frames)
-        written.append(config.frames)
+    written = save_pictures(frames, config.out, config.frames, config.fps)
     result = {
         "policy": policy.name,
         "latency_s": core.latency_s,

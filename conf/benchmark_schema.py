@@ -15,6 +15,7 @@ from conf.schema import (
     MOST_SEED,
     SCENARIOS,
     DistPrivacyConfig,
+    EarlyExitConfig,
     TokenBucketConfig,
     TrainConfig,
     without_choices,
@@ -68,6 +69,7 @@ class BenchmarkConfig(TrainConfig):
         {command} train_seeds=[0,1,2] steps=1_300_000
         {command} set=lenet-20-0.6 runs=runs/A
         {command} env=token_bucket env.scenario=s3
+        {command} env=early_exit runs=[runs/A,runs/B] env.budgets=[0.04,0.08,0.15,0.25]
     """
 
     COMMAND: ClassVar[str] = "python -m agents.benchmark"
@@ -89,7 +91,7 @@ class BenchmarkConfig(TrainConfig):
     optimum: bool = key(
         True,
         "the optimum as a policy of its own: proven placements, where every instance has one; of a token bucket, what knows "
-        "all frames to come",
+        "all frames to come; of early exit, the knapsack that knows all windows",
     )
     samples: int = key(1, "learned policies also with the best of so many sampled placements; 1: without", least=1)
     local_search: bool = key(False, "learned policies also with local search")
@@ -119,7 +121,7 @@ class BenchmarkConfig(TrainConfig):
                 raise ValueError(f"{name} is {shown(values)}, expected no entry twice")
         if not (self.runs or self.seeds) and (self.samples > 1 or self.local_search):
             raise ValueError("samples and local_search are about learned policies, expected runs or train_seeds")
-        if isinstance(self.env, TokenBucketConfig):
+        if isinstance(self.env, TokenBucketConfig | EarlyExitConfig):
             for name in OF_PLACEMENTS:
                 value, usual = getattr(self, name), getattr(BenchmarkConfig, name)
                 if value != usual:

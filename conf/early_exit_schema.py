@@ -9,11 +9,19 @@ from conf.fields import key, rule
 
 EXIT_SCENARIOS = ("budget", "drift", "link", "bursts", "mixed")
 """Names that envs.early_exit.scenarios knows; repeated here because that package compiles kernels on import."""
+EXIT_PREFIX = "early_exit/"
+"""What their names begin with where all environments' are taken: ``bursts`` is one of token-bucket offloading too."""
 EXIT_BASELINES = (
     "all-edge", "all-cloud", "static", "static-any", "mixture", "two-context", "adaptive-price", "belief-price", "lag-1",
     "ewma", "static-hindsight", "knapsack", "cache",
 )  # fmt: skip
 """Names that optimal.early_exit.episode_gaps knows; repeated for the same reason."""
+
+
+def exit_scenario(name: str) -> str | None:
+    """The scenario that ``name`` says with its prefix; None for any other name."""
+    bare = name.removeprefix(EXIT_PREFIX)
+    return bare if bare != name and bare in EXIT_SCENARIOS else None
 
 
 @dataclass

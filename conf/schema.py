@@ -15,6 +15,7 @@ from omegaconf import MISSING, OmegaConf
 from conf.early_exit_schema import EXIT_BASELINES as EXIT_BASELINES
 from conf.early_exit_schema import EXIT_SCENARIOS as EXIT_SCENARIOS
 from conf.early_exit_schema import EarlyExitConfig as EarlyExitConfig
+from conf.early_exit_schema import exit_scenario as exit_scenario
 from conf.env_schema import BASELINES as BASELINES
 from conf.env_schema import SCENARIOS as SCENARIOS
 from conf.env_schema import TOKEN_BASELINES as TOKEN_BASELINES
@@ -26,12 +27,13 @@ from conf.env_schema import TokenBucketConfig as TokenBucketConfig
 from conf.env_schema import is_token_scenario as is_token_scenario
 from conf.env_schema import unknown_scenario as unknown_scenario
 from conf.fields import key, rule
-
-FORMATS = ("text", "json")
-ALL_BASELINES = tuple(dict.fromkeys(BASELINES + TOKEN_BASELINES + EXIT_BASELINES))
-"""Names of any environment; which of them fit is checked together with the environment."""
-MOST_SEED = 2**31 - 1
-"""Largest seed: numpy, torch and Gymnasium all take it, and so do the seeds counted up from it by SB3."""
+from conf.names import ALL_BASELINES as ALL_BASELINES
+from conf.names import FORMATS as FORMATS
+from conf.names import MOST_SEED as MOST_SEED
+from conf.names import check_baselines as check_baselines
+from conf.play_schema import EvaluateConfig as EvaluateConfig
+from conf.play_schema import RolloutConfig as RolloutConfig
+from conf.play_schema import check_keys as check_keys
 
 
 @dataclass
@@ -160,162 +162,6 @@ class TrainConfig:
         if self.name is not None and ("/" in self.name or self.name.startswith(".")):
             raise ValueError(f"name is {self.name}, expected a name without / that does not begin with a point")
         check_baselines(self.baselines, self.env)
-
-
-def check_baselines(names: list[str], env: EnvConfig) -> None:
-    """Raise ValueError for a policy that does not know the environment."""
-    known: tuple[str, ...] = BASELINES
-    if isinstance(env, TokenBucketConfig | EarlyExitConfig):
-        known = TOKEN_BASELINES if isinstance(env, TokenBucketConfig) else EXIT_BASELINES
-    for name in names:
-        if name not in known:
-            raise ValueError(f"baselines has the entry {name}, expected out of {', '.join(known)} for {env.id}")
-
-
-def _check_scenario(name: str | None) -> None:
-    """Raise ValueError for a name that neither environment knows."""
-    if name is not None and name not in SCENARIOS and not is_token_scenario(name):
-        raise ValueError(unknown_scenario("scenario", name, SCENARIOS + TOKEN_SCENARIOS))
-
-
-@dataclass
-class EvaluateConfig:
-    """Score runs and baselines on the same held-out instances.
-
-    Examples:
-        {command} run=runs/distprivacy-dqn-20250101-120000-s0
-        {command} run=runs/NAME scenario=lenet-70 instances=200
-        {command} baselines=random,greedy scenario=lenet-20 out=baselines.json
-        {command} baselines=[belief,iid-mdp,fixed] scenario=s3 rate=0.25 depth=10
-        {command} baselines=[belief,iid-mdp,fixed] scenario=fig8-gap6-leave-1.5
-    """
-
-    COMMAND: ClassVar[str] = "python -m agents.evaluate"
-
-    run: list[str] = field(
-        default_factory=list,
-        metadata=rule("run folders whose best model is scored", path=True, section="What is scored"),
-    )
-    baselines: list[str] = field(
-        default_factory=list, metadata=rule("policies that need no training", choices=ALL_BASELINES)
-    )
-    samples: int = key(1, "placements drawn from each run's policy, of which the best counts; 1: greedy alone", least=1)
-    local_search: bool = key(False, "improve each run's placements by moves of single maps")
-    scenario: str | None = key(
-        None,
-        "another scenario than the run's, of the same environment; without a run lenet-random",
-        kind=f"one of {', '.join(SCENARIOS + TOKEN_SCENARIOS)}, a preset such as {TOKEN_PRESET}",
-        section="On what",
-    )
-    instance: str | None = key(
-        None, "instance file (.json, .jsonl) or trace file (.csv) instead of a scenario", path=True
-    )
-    ssim: float | None = key(None, "privacy target of the scenario; null: the run's, or 0.6", least=-1, most=1)
-    privacy_scope: str | None = key(None, "group or layer; null: the run's, or group", choices=("layer", "group"))
-    churn: float | None = key(None, "probability that a device is absent; null: the run's, or 0", least=0, below=1)
-    absent: int = key(0, "devices that have left: the last of every fleet", unit="devices", least=0)
-    rate: float | None = key(
-        None,
-        "token bucket: what it gains; null: the preset's, else the run's, or 0.1",
-        unit="tokens a time unit",
-        above=0,
-        most=1,
-    )
-    depth: float | None = key(
-        None, "token bucket: what it holds; null: the preset's, else the run's, or 4", unit="tokens", least=1
-    )
-    length: int | None = key(None, "token bucket: decisions of a stream; null: the run's, or 10,000", least=1)
-    instances: int | None = key(
-        None, "number of held-out instances of the scenario, or of streams; null: 1,000, or 64", least=1
-    )
-    seed: int = key(0, "seed of these instances", least=0, most=MOST_SEED)
-    out: str | None = key(None, "JSON file for the result of every instance", path=True, section="Output")
-    format: str = key("text", "tables, or one JSON object", choices=FORMATS)
-
-    def check(self) -> None:
-        """Raise ValueError where nothing is to be scored, or on two things at once, or for an unknown scenario."""
-        _check_scenario(self.scenario)
-        if not self.run and not self.baselines:
-            raise ValueError("run and baselines are both empty, expected at least one of them")
-        if not self.run and (self.samples > 1 or self.local_search):
-            raise ValueError(
-                "samples and local_search are about runs, and run is empty, expected samples=1 and local_search=false"
-            )
-        if self.scenario is not None and self.instance is not None:
-            raise ValueError(f"scenario is {self.scenario} and instance is {self.instance}, expected only one of them")
-        for name in ("ssim", "privacy_scope", "churn"):
-            if self.instance is not None and getattr(self, name) is not None:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}, but instance {self.instance} brings its own, expected null"
-                )
-        tokens = self.of_tokens
-        if tokens is not None:
-            apart = ("ssim", "privacy_scope", "churn") if tokens else ("rate", "depth", "length")
-            other = "segment allocation" if tokens else "token-bucket offloading"
-            for name in apart:
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} is {getattr(self, name)}, which is for {other}, expected null")
-        if self.instance is not None and self.absent:
-            raise ValueError(f"absent is {self.absent}, but instance {self.instance} is played as it is, expected 0")
-
-    @property
-    def of_tokens(self) -> bool | None:
-        """Whether scenario or file are of token-bucket offloading; None where neither is given and the run says it."""
-        if self.scenario is not None:
-            return is_token_scenario(self.scenario)
-        return None if self.instance is None else self.instance.endswith(".csv")
-
-
-@dataclass
-class RolloutConfig:
-    """Play one episode and write it as a GIF or as frames.
-
-    Examples:
-        {command} run=runs/distprivacy-dqn-20250101-120000-s0 out=episode.gif
-        {command} baseline=greedy scenario=lenet-20 seed=3 frames=pictures
-        {command} baseline=belief scenario=s3 out=s3.gif
-    """
-
-    COMMAND: ClassVar[str] = "python -m agents.rollout"
-
-    run: str | None = key(None, "run folder whose best model plays", path=True, section="Who plays")
-    baseline: str | None = key(None, "policy that needs no training, instead of a run", choices=ALL_BASELINES)
-    scenario: str | None = key(
-        None,
-        "another scenario than the run's, of the same environment; without a run lenet-random",
-        kind=f"one of {', '.join(SCENARIOS + TOKEN_SCENARIOS)}, a preset such as {TOKEN_PRESET}",
-        section="On what",
-    )
-    instance: str | None = key(None, "instance file (.json) or trace file (.csv) instead of a scenario", path=True)
-    rate: float | None = key(
-        None,
-        "token bucket: what it gains; null: the preset's, else the run's, or 0.1",
-        unit="tokens a time unit",
-        above=0,
-        most=1,
-    )
-    depth: float | None = key(
-        None, "token bucket: what it holds; null: the preset's, else the run's, or 4", unit="tokens", least=1
-    )
-    length: int | None = key(None, "token bucket: decisions that are played; null: 120", least=1)
-    seed: int = key(0, "seed of the instance", least=0, most=MOST_SEED)
-    out: str | None = key("episode.gif", "GIF file; null: none", path=True, section="Output")
-    frames: str | None = key(None, "folder for one PNG file a step; null: none", path=True)
-    fps: int = key(8, "speed of the GIF", unit="frames per second", least=1, most=50)
-    format: str = key("text", "a few lines, or one JSON object", choices=FORMATS)
-
-    def check(self) -> None:
-        """Raise ValueError where not exactly one plays, nothing is written, two things are played, or unknown ones."""
-        _check_scenario(self.scenario)
-        if (self.run is None) == (self.baseline is None):
-            given = "neither is given" if self.run is None else f"got {self.run} and {self.baseline}"
-            raise ValueError(f"expected exactly one of run and baseline, {given}")
-        if self.scenario is not None and self.instance is not None:
-            raise ValueError(f"scenario is {self.scenario} and instance is {self.instance}, expected only one of them")
-        if self.out is None and self.frames is None:
-            raise ValueError("out and frames are both null, expected at least one of them")
-        if self.out is not None and not self.out.lower().endswith(".gif"):
-            raise ValueError(f"out is {self.out}, expected a path that ends in .gif")
 
 
 @dataclass

@@ -69,11 +69,13 @@ WRONG = [
     (["steps.x=3"], "steps.x is an unknown key, expected steps, which is a whole number >= 1"),
     (
         ["agent=foo"],
-        "agent is foo, expected one of distprivacy, dqn, dqn_counterfactual, dqn_mlp, dqn_paper, dqn_stock, token_bucket",
+        "agent is foo, expected one of distprivacy, dqn, dqn_counterfactual, dqn_mlp, dqn_paper, dqn_stock, early_exit, "
+        "token_bucket",
     ),
     (
         ["agent=null"],
-        "agent is null, expected one of distprivacy, dqn, dqn_counterfactual, dqn_mlp, dqn_paper, dqn_stock, token_bucket",
+        "agent is null, expected one of distprivacy, dqn, dqn_counterfactual, dqn_mlp, dqn_paper, dqn_stock, early_exit, "
+        "token_bucket",
     ),
     (["hydra/launcher=foo"], "hydra/launcher is foo, expected one of basic"),
     (["steps=abc"], "steps is abc, expected a whole number >= 1"),

@@ -25,7 +25,13 @@ class LearnedExitPolicy:
     kind: str = HEURISTIC
 
     def act(self, observation: NDArray[np.float32]) -> Any:
-        """The best action of an observation or of a batch."""
+        """The best action of an observation or of a batch. Raises ``ValueError`` for an observation of another size."""
+        length = int(cast(Any, self.q_net).observation_space.shape[0])
+        if np.shape(observation)[-1] != length:
+            raise ValueError(
+                f"policy {self.name} answers observations of {length} numbers, got {np.shape(observation)[-1]}, expected the "
+                "actions and the observation of its training"
+            )
         device = next(self.q_net.parameters()).device
         training = self.q_net.training
         self.q_net.eval()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +11,11 @@ import numpy as np
 from agents.counterfactual import CounterfactualReplayBuffer
 from agents.curves import LEARNING_COLUMNS
 from agents.dqn import MaskableDQN
+from agents.early_exit.held_out import held_out_episodes, rows_of_config, title_of, tuning_episodes
 from agents.early_exit.learned import LearnedExitPolicy
 from agents.early_exit.network import ExitPolicy
 from agents.early_exit.scores import ExitScores
 from agents.early_exit.states import EpisodeStates
-from agents.env_arguments import env_arguments
 from agents.learned import load_model
 from agents.masking import MaskedDQNPolicy
 from agents.run_folder import RunFolder
@@ -25,16 +24,13 @@ from conf.messages import UserError
 from conf.schema import DqnConfig, EarlyExitConfig, TrainConfig
 from envs._jit import announce_compilation
 from envs.early_exit.build import World as Rows
-from envs.early_exit.build import make_world
 from optimal.early_exit.episode_gaps import compare, references
-from optimal.early_exit.episodes import TEST_SEED, TUNING_SEED, Episodes
+from optimal.early_exit.episodes import TEST_SEED, Episodes
 from optimal.early_exit.playing import Game, Played, Policy, play
 
 NAN = float("nan")
 VALIDATION_SEED = 20_262
 """Seed of the held-out episodes of periodic evaluation, of the months of training."""
-TUNING_EPISODES = 64
-"""Episodes of the months of training that references learn from."""
 TOLERATED = 0.05
 """Share of the episodes in which the least acceptance may be missed."""
 
@@ -100,13 +96,6 @@ class EarlyExitWorld:
         return scores
 
 
-def rows_of_config(env: EarlyExitConfig) -> Rows:
-    """Tables, actions and pure functions by a config."""
-    arguments = env_arguments(env)
-    arguments.pop("id", None)
-    return make_world(arguments.pop("scenario"), **arguments)
-
-
 def score_all(
     learned: Sequence[LearnedExitPolicy],
     baselines: Sequence[str],
@@ -116,16 +105,10 @@ def score_all(
 ) -> ExitScores:
     """Every policy on the same episodes of the test months, within every budget of the training."""
     with announce_compilation():
-        known = rows_of_config(env)
-        test = Episodes.draw(rows_of_config(replace(env, months=env.test_months)), episodes, seed)
-        others = references(Episodes.draw(known, TUNING_EPISODES, TUNING_SEED)) if baselines else []
+        test = held_out_episodes(env, episodes, seed)
+        others = references(tuning_episodes(env)) if baselines else []
     chosen: list[Policy | Any] = [*learned, *(one for one in others if one.name in baselines)]
-    months = ", ".join(map(str, env.test_months)) or "all"
-    tables = "given tables" if env.tables else "synthetic"
-    title = (
-        f"{env.scenario}, {tables}, months {months}: {episodes} held-out episodes of {env.windows} x {env.rows} rows"
-    )
-    return ExitScores(title, [compare(chosen, test, budget) for budget in known.budgets])
+    return ExitScores(title_of(env, test), [compare(chosen, test, budget) for budget in test.world.budgets])
 
 
 class ExitJudge:

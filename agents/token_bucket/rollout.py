@@ -8,7 +8,7 @@ import gymnasium as gym
 
 import envs
 from agents.env_arguments import env_arguments
-from agents.episode_gif import record_episode, save_frames, save_gif
+from agents.episode_gif import record_episode, save_pictures
 from agents.learned import load_model
 from agents.run_folder import RunFolder
 from agents.token_bucket.baselines import baseline
@@ -45,13 +45,7 @@ def run(config: RolloutConfig) -> dict[str, Any]:
     sent = policy.play(Streams.of_trace(core.trace, core.world.generator.weak_loss), core.bucket)[0]
     decisions = iter(sent.tolist())
     frames = record_episode(env, lambda observation: int(next(decisions)), config.seed)
-    written = []
-    if config.out is not None:
-        save_gif(frames, config.out, config.fps)
-        written.append(config.out)
-    if config.frames is not None:
-        save_frames(frames, config.frames)
-        written.append(config.frames)
+    written = save_pictures(frames, config.out, config.frames, config.fps)
     loss = float(core._floats[3])
     result = {
         "policy": policy.name,
