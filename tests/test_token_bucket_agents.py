@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import agents
 from agents import evaluate as evaluate_command
@@ -148,6 +150,21 @@ def test_trace_files_are_trained_on_and_scored_without_policies_that_know_the_pr
         baseline("belief", generator, Bucket.of(0.1, 4))
 
 
+def test_long_names_leave_the_figures_of_the_table_whole() -> None:
+    generator = scenario("s1")
+    streams, buckets = Streams.draw(generator, 2, 300, 0), [Bucket.of(0.1, 4)]
+    names = ("iid-mdp", "belief", "greedy")
+    outcomes = [play(name, [baseline(name, generator, buckets[0])], streams, buckets) for name in names]
+    known = {one.policy: one.mean_loss for one in outcomes}
+    outcomes[-1].policy = long = "dqn (tokenbucket-dqn-20260101-120000-s0)"
+    out = io.StringIO()
+    Console(width=80, file=out).print(BucketScores("long", outcomes, references=known).table())
+    lines = out.getvalue().splitlines()
+    assert "…" not in out.getvalue() and any(f"{outcomes[-1].mean_loss:.5f} ± 0." in line for line in lines)
+    names_only = "".join(line[:21] for line in lines)  # as wide as the figures leave it
+    assert long.replace(" ", "") in names_only.replace(" ", "")
+
+
 def test_evaluate_scores_runs_and_baselines_on_any_scenario_and_bucket(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,6 +189,14 @@ def test_rollout_writes_a_gif(run_folder: Path, tmp_path: Path, capsys: pytest.C
         paths = ("run", "instance", "out", "frames")
         assert main("rollout", RolloutConfig, rollout_command.run, paths, argv=argv) == 0
         assert json.loads(capsys.readouterr().out)["frames"] == 13 and out.stat().st_size > 1000
+
+
+def test_all_of_the_frames_that_are_played_unasked_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["baseline=greedy", "scenario=s1", "out=null", f"frames={tmp_path / 'pictures'}", "format=json"]
+    assert main("rollout", RolloutConfig, rollout_command.run, ("run", "instance", "out", "frames"), argv=argv) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == len(list((tmp_path / "pictures").iterdir())) == 121
 
 
 def test_timeline_draws_who_sends_what(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

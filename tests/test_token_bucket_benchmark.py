@@ -17,7 +17,7 @@ from agents.cli import main
 from agents.run_folder import RunFolder
 from agents.token_bucket.baselines import baseline
 from agents.token_bucket.benchmark import compare, write_folder
-from agents.token_bucket.benchmark_result import COLUMNS, HEADINGS, share_of_gain
+from agents.token_bucket.benchmark_result import COLUMNS, HEADINGS, share_of_gain, with_half
 from conf.benchmark_schema import BenchmarkConfig
 from conf.schema import TokenBucketConfig, TrainConfig
 from envs.token_bucket.build import make_world
@@ -56,6 +56,11 @@ def test_scores_are_paired_over_streams_and_given_for_every_seed() -> None:
     assert mixed["interval"] == pytest.approx([0.2, 0.8])
     nothing = share_of_gain(base[None], base, base)
     assert np.isnan([nothing["mean"], *nothing["interval"], *nothing["seeds"]]).all()
+
+
+def test_a_score_is_printed_with_half_its_interval() -> None:
+    assert with_half({"mean": 0.9648, "interval": [0.9581, 0.9713]}, "±") == "0.965±0.007"
+    assert with_half({"mean": -17.175, "interval": [-17.817, -16.580]}, " ± ") == "-17.18 ± 0.62"
 
 
 def test_figures_are_those_of_the_streams_and_of_every_bucket() -> None:

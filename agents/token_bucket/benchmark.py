@@ -99,7 +99,7 @@ def compare(
     """
     wanted = available(list(baselines), frames.generator)
     for name in sorted(set(baselines) - set(wanted)):
-        print(f"{name} is left out: it must know the processes behind a trace", file=sys.stderr)
+        print(f"{name} is left out: it must know how the trace came about, or cannot be made for it", file=sys.stderr)
     distinct([*entries, *(Entry(name, "baseline", [], [name]) for name in wanted)])
     relative = available(list(dict.fromkeys(name for pair in SCORES.values() for name in pair)), frames.generator)
     names = list(dict.fromkeys([*wanted, *relative]))

@@ -10,14 +10,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from agents.benchmark_plots import colour_of, intervals, style, svg
-from agents.token_bucket.benchmark_result import BucketBenchmark, BucketPlayed
+from agents.token_bucket.benchmark_result import BucketBenchmark, BucketPlayed, with_half
 from agents.token_bucket.scores import BASE, HEADLINE
 from agents.token_bucket.timeline import draw_timeline
 
 SHOWN = 300
 """Frames of the timeline."""
 LEFT = -1.0
-"""Where the axis of C ends; what lies below is written there."""
+"""Where the axis of C ends; an arrow there stands for what lies below."""
+LINEAR = 0.01
+"""Differences of loss up to which the axis of ``buckets.svg`` is linear."""
+TICKS = (-0.5, -0.2, -0.1, -0.05, -0.02, -0.01, -0.005, 0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 def plots(result: BucketBenchmark) -> dict[str, tuple[str, str]]:
@@ -33,12 +36,13 @@ def plots(result: BucketBenchmark) -> dict[str, tuple[str, str]]:
         drawn["score"] = (
             _score(result),
             f"C: share of the gain of the causal optimum ({HEADLINE}, 1) over {BASE} (0), with 95 % intervals over seeds and "
-            "streams, resampled together for all three; small dots: training seeds. * knows the future.",
+            "streams, resampled together for all three, written at the right; small dots: training seeds. * knows the future.",
         )
     if len(result.buckets) > 1:
         drawn["buckets"] = (
             _buckets(result),
-            f"Mean expected loss of a frame less that of {BASE}, for each bucket; lower is better.",
+            f"Mean expected loss of a frame less that of {BASE}, for each bucket; lower is better. Linear up to {LINEAR:g}, "
+            "logarithmic beyond.",
         )
     drawn["loss_time"] = (
         _loss_against_time(result),
@@ -70,8 +74,10 @@ def _score(result: BucketBenchmark) -> str:
     axes = figure.add_subplot()
     for at, row in enumerate(reversed(rows)):
         score, colour = row["score"], colour_of(row["kind"])
+        # most intervals are narrower than a dot
+        axes.text(1.02, at, with_half(score, " ± "), transform=axes.get_yaxis_transform(), va="center")
         if score["mean"] < LEFT:
-            axes.annotate(f"◂ {score['mean']:.1f}", (LEFT, at), color=colour, va="center", annotation_clip=False)
+            axes.plot(LEFT, at, "<", color=colour)
             continue
         axes.plot(score["interval"], [at, at], color=colour, linewidth=2)
         axes.plot(score["mean"], at, "o", color=colour)
@@ -90,16 +96,22 @@ def _score(result: BucketBenchmark) -> str:
 
 def _buckets(result: BucketBenchmark) -> str:
     """A group of places for each bucket, a marker for each policy."""
-    figure = Figure(figsize=(max(7.0, 1.1 * len(result.buckets)), 4.2))
+    figure = Figure(figsize=(max(7.0, 0.8 * len(result.buckets)), 4.2))
     axes = figure.add_subplot()
     base = result.references[BASE].mean(axis=1)
+    low = high = 0.0
     for name, look in style([row["policy"] for row in result.rows]).items():
         (row,) = [row for row in result.rows if row["policy"] == name]
         gains = np.array([one["loss"]["mean"] for one in row["buckets"]]) - base
         axes.plot(np.arange(len(gains)), gains, linestyle=":", linewidth=0.8, label=_shown(row), **look)
+        low, high = min(low, gains.min()), max(high, gains.max())
     axes.set_xticks(range(len(result.buckets)), [str(bucket).replace(", ", "\n") for bucket in result.buckets])
     axes.set_ylabel(f"expected loss less that of {BASE}")
-    axes.set_yscale("symlog", linthresh=0.01)
+    axes.set_yscale("symlog", linthresh=LINEAR)
+    axes.set_ylim(1.2 * low - 0.0005, 1.2 * high + 0.0005)  # no marker is cut
+    axes.set_yticks(
+        ticks := [tick for tick in TICKS if 1.2 * low <= tick <= 1.2 * high], [f"{tick:g}" for tick in ticks]
+    )
     axes.grid(axis="y", alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return svg(figure)

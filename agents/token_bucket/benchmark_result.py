@@ -213,12 +213,18 @@ def cells(row: dict[str, Any]) -> list[str]:
         f"{loss['iqm']:.5f}",
         f"{loss['worst']:.5f}",
         "-" if np.isnan(realised) else f"{realised:.5f}",
-        "-" if np.isnan(score["mean"]) else f"{score['mean']:.3f}±{_half(score['interval']):.2f}",
+        "-" if np.isnan(score["mean"]) else with_half(score, "±"),
         "-" if np.isnan(other) else f"{other:.3f}",
         f"{100 * row['offload_rate']:.1f}%",
         f"{100 * row['lost_tokens']:.1f}%",
         short(1e6 * row["decision_s"], 3),
     ]
+
+
+def with_half(score: Mapping[str, Any], between: str) -> str:
+    """A score and half its interval, both with three decimals, or two where it is large."""
+    decimals = 3 if abs(score["mean"]) < 10 else 2
+    return f"{score['mean']:.{decimals}f}{between}{_half(score['interval']):.{decimals}f}"
 
 
 def _half(bounds: Sequence[float]) -> float:

@@ -19,7 +19,7 @@ from envs.token_bucket.streams import Streams
 from optimal.token_bucket.policy import Policy
 
 DECISIONS = 120
-"""Decisions that are played, where nothing else is said."""
+"""Decisions that are played, where nothing else is said; of longer stretches some pictures are left out."""
 
 
 def run(config: RolloutConfig) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def run(config: RolloutConfig) -> dict[str, Any]:
     # what is decided depends on nothing but the trace, which the same seed draws again
     sent = policy.play(Streams.of_trace(core.trace, core.world.generator.weak_loss), core.bucket)[0]
     decisions = iter(sent.tolist())
-    frames = record_episode(env, lambda observation: int(next(decisions)), config.seed)
+    frames = record_episode(env, lambda observation: int(next(decisions)), config.seed, DECISIONS + 1)
     written = save_pictures(frames, config.out, config.frames, config.fps)
     loss = float(core._floats[3])
     result = {

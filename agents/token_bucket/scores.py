@@ -120,7 +120,8 @@ class BucketScores:
             padding=0,
         )
         for name in ("policy", "loss", "realised", "C", "sent", "lost", "decide µs"):
-            table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
+            first = name == "policy"
+            table.add_column(name, justify="left" if first else "right", no_wrap=not first, overflow="fold")
         for outcome in sorted(self.outcomes, key=lambda one: (one.kind == "clairvoyant", one.mean_loss)):
             low, high = loss_interval(outcome)
             score = self.score(outcome)

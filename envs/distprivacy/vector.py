@@ -137,14 +137,21 @@ class DistPrivacyVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
     def step(  # type: ignore[override]
         self, actions: NDArray[np.int64]
     ) -> tuple[ObsType, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """One step of every sub-environment; arrays of length ``num_envs``."""
-        n = self.num_envs
+        """One step of every sub-environment; arrays of length ``num_envs``.
+
+        Raises ``ValueError`` for actions of another shape, or that are not whole numbers; then no sub-environment has moved. A
+        whole number that is no allowed device is an invalid action of its own sub-environment alone.
+        """
+        given, n = np.asarray(actions), self.num_envs
+        if given.shape != (n,) or given.dtype.kind not in "biu":
+            what = f"{given.dtype} of shape {given.shape}"
+            raise ValueError(f"actions are {what}, expected {n} whole numbers in one dimension")
         rewards, latency, done = np.empty(n), np.empty(n), np.empty(n, np.bool_)
         ended = batch.batch_step(
             self._rows,
             self._places,
             *self._arguments,
-            np.asarray(actions, np.int64),
+            np.ascontiguousarray(given, np.int64),
             self._observations,
             self._masks,
             rewards,
