@@ -34,7 +34,8 @@ class ExitScores:
             for row in rows:
                 row["budget"] = None if row["budget"] == np.inf else row["budget"]
             limit = None if one.budget == np.inf else one.budget
-            of_budget.append({"budget": limit, "least_acceptance": one.least, "policies": rows})
+            bound = None if one.bound is None else float(one.bound.mean())
+            of_budget.append({"budget": limit, "least_acceptance": one.least, "bound": bound, "policies": rows})
         return {"title": self.title, "folder": folder, "budgets": of_budget}
 
     def table(self) -> Table:
@@ -63,8 +64,10 @@ class ExitScores:
                     *(f"{100 * row[name]:.1f}" for name in ("errors", "rejected", "sent")),
                     f"{100 * row['violated']:.0f}",
                     style="bold" if row["policy"] == mine else None,
-                    end_section=number == len(order) - 1,
+                    end_section=one.bound is None and number == len(order) - 1,
                 )
+            if one.bound is not None:
+                table.add_row("", "bound *", f"{one.bound.mean():.4f}", end_section=True)
         return table
 
 
@@ -77,7 +80,7 @@ def _difference(row: dict[str, Any]) -> str:
 
 _CAPTION = (
     "cost: of a row, the charge for lacking acceptance included, ± half its 95 % bootstrap interval over episodes; vs: "
-    f"difference on the same episodes; gap: share of the way from {BASE} to {BEST}, percent, as are wrong, rejected and sent "
-    "rows, and episodes that accept less than they must (missed). + knows labels of the past, * the future, ^ does what no "
-    "action can."
+    f"difference on the same episodes; gap: share of the way from {BASE} to {BEST}, or to the bound; percent, as are rows wrong, "
+    "rejected and sent, and episodes that accept less than they must (missed). + knows labels of the past, * the future, "
+    "^ does what no action can."
 )

@@ -12,9 +12,10 @@ import numpy as np
 from optimal.early_exit.belief_policy import BeliefPrice
 from optimal.early_exit.cache_policy import Cache
 from optimal.early_exit.clusters import cluster
-from optimal.early_exit.episode_milp import KnapsackPolicy
+from optimal.early_exit.episode_milp import KnapsackPolicy, relaxed
 from optimal.early_exit.episodes import Episodes, Floats
 from optimal.early_exit.fixed_policies import Contexts, Mixture, Static, StaticHindsight, all_cloud, all_edge
+from optimal.early_exit.knapsack import Knapsack
 from optimal.early_exit.playing import Game, Played, Policy, play
 from optimal.early_exit.price_policies import TunedAdaptivePrice
 from optimal.early_exit.retuned_policies import Retuned
@@ -53,17 +54,23 @@ class Comparison:
     budget: float
     least: float
     played: tuple[Played, ...]
+    bound: Floats | None = None
+    """Cost of a row that nobody can go below in each episode ``(S,)``: of the linear program; None: not asked for."""
 
     def of(self, name: str) -> Played | None:
         """What the policy of a name did; None where it was not played."""
         return next((one for one in self.played if one.name == name), None)
 
     def closed(self, one: Played) -> float:
-        """Share of the gap from ``BASE`` to ``BEST`` in mean cost that a policy closes; nan where there is next to none."""
+        """Share of the gap from ``BASE`` to ``BEST`` in mean cost that a policy closes; nan where there is next to none.
+
+        Where ``BEST`` was not played, to the bound, which is a little below it.
+        """
         base, best = self.of(BASE), self.of(BEST)
-        if base is None or best is None:
+        lowest = self.bound if best is None else best.cost_per_row
+        if base is None or lowest is None:
             return float("nan")
-        gap = float((base.cost_per_row - best.cost_per_row).mean())
+        gap = float((base.cost_per_row - lowest).mean())
         return float((base.cost_per_row - one.cost_per_row).mean()) / gap if gap > 1e-6 else float("nan")
 
     def rows(self, against: str = BASE) -> list[dict[str, Any]]:
@@ -129,14 +136,19 @@ def compare(
     budget: float | None = None,
     least: float | None = None,
     say: Callable[[str], None] = lambda text: None,
+    *,
+    bounded: bool = False,
 ) -> Comparison:
-    """Play policies on test episodes; budget and least acceptance as of ``Game.of``."""
+    """Play policies on test episodes; budget and least acceptance as of ``Game.of``. ``bounded``: compute the bound too."""
     game, found = Game.of(test, budget, least), []
     for policy in policies:
         started = time.perf_counter()
         found.append(policy.play(game) if isinstance(policy, Cache) else play(policy, game))
         say(f"{policy.name}: {found[-1].cost_per_row.mean():.5f} in {time.perf_counter() - started:.1f} s")
-    return Comparison(game.budget, game.least, tuple(found))
+    bound = None
+    if bounded:
+        bound = np.array([relaxed(Knapsack.of(game, i)).bound for i in range(len(test))]) / test.windows
+    return Comparison(game.budget, game.least, tuple(found), bound)
 
 
 def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
