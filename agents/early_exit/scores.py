@@ -81,6 +81,6 @@ def _difference(row: dict[str, Any]) -> str:
 _CAPTION = (
     "cost: of a row, the charge for lacking acceptance included, ± half its 95 % bootstrap interval over episodes; vs: "
     f"difference on the same episodes; gap: share of the way from {BASE} to {BEST}, or to the bound; percent, as are rows "
-    "wrong, rejected and sent, and episodes that accept less than they must (missed). + knows labels of the past, * the future, "
-    "^ does what no action can."
+    "wrong, rejected and sent, and episodes that accept less than they must (missed). + knows labels of the past, * the "
+    "future, ^ does what no action can."
 )
