@@ -46,6 +46,9 @@ _STEEP = 4.0
 """Learned logits count that many times: they have far to go at a small step size."""
 _HEADS = 10.0
 """Weight of what an action earns and accepts against the error of Q."""
+_THRESHOLD = 0.0025
+"""Differences between windows that are smaller than that are left out, per row: a few months of training show many of
+them, which do not hold in others; those of a link or of a burst of attacks are tens of times larger."""
 
 
 class ExitQNetwork(BasePolicy):
@@ -108,13 +111,15 @@ class ExitQNetwork(BasePolicy):
         spread = (self.running_square - self.running_mean.square()).clamp(min=1e-4).sqrt()
         return (x - self.running_mean) / spread, fresh * self.running_demand + (1 - fresh) * part["demand"]
 
-    def _parts(self, groups: th.Tensor, chosen: th.Tensor | None) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
-        """Q, what is earned now and the accepted share, ``(G, K, A)`` each, or ``(G, K, 1)`` of the actions ``chosen``."""
+    def _parts(self, groups: th.Tensor, chosen: th.Tensor | None) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
+        """Q, what is earned now and the accepted share, ``(G, K, A)`` each, or ``(G, K, 1)`` of the actions ``chosen``; and by
+        how much this window differs in either, ``(G, 3 A)``."""
         first = groups[:, 0]
         x, demand = self._context(first)
         apart = self.apart(x)
         later = self.usual + th.sigmoid(_STEEP * self.lasting) * apart
-        kept = th.sigmoid(_STEEP * (self.kept.flatten() + self.kept_apart(x)))
+        kept_apart = self.kept_apart(x)
+        kept = th.sigmoid(_STEEP * (self.kept.flatten() + kept_apart))
         n = (first[:, self.slices["time"]] * self.windows)[:, None]  # (G, 1, 1) windows left, this one among them
         todo = (n - 1).clamp(min=0)
         prices = self.budget_price[:, None], self.accept_price[:, None]
@@ -140,7 +145,7 @@ class ExitQNetwork(BasePolicy):
             value = left + (worth - worth.detach())
         else:
             value = self._least(after, lack, planes)
-        return (earned + value) * (n > 0.5), earned, accepted
+        return (earned + value) * (n > 0.5), earned, accepted, th.cat([apart, kept_apart], dim=1)
 
     def _least(self, after: th.Tensor, lack: th.Tensor, planes: th.Tensor) -> th.Tensor:
         """The least plane at each state ``(G, K, A)``."""
@@ -165,7 +170,7 @@ class ExitQNetwork(BasePolicy):
         ``obs``, ``next_obs`` ``(G, K, L)``; ``actions``, ``rewards``, ``target`` ``(G, K, 1)``. All but the accepted share is
         compared within groups, which see the same window: its own difficulty is no concern of any action.
         """
-        q, earned, accepted = self._parts(obs, actions)
+        q, earned, accepted, apart = self._parts(obs, actions)
         time, so_far = self.slices["time"].start, self.slices["acceptance"].start
         n = (obs[:, :1, time] * self.windows)[..., None]  # (G, 1, 1)
         done = self.windows - n
@@ -174,7 +179,10 @@ class ExitQNetwork(BasePolicy):
         error = F.smooth_l1_loss(_centred(q) / n, _centred(target) / n)
         of_earned = (_centred(earned) - _centred(rewards)).square().mul(~last).mean()
         of_accepted = (accepted - seen).square().mul(done > 0.5).mean()
-        return error + _HEADS * (of_earned + of_accepted)
+        # an absolute value as penalty moves what it weighs by a fixed amount towards 0
+        return error + _HEADS * (
+            of_earned + of_accepted + 2 * _THRESHOLD * apart.abs().mean(dim=0).view(3, -1).mean(dim=1).sum()
+        )
 
 
 _SEEN = ("shape", "profile", "link")
