@@ -38,6 +38,13 @@ from envs.distprivacy.files import check_fits, instance_from_dict, solution_from
 from envs.distprivacy.networks import NETWORKS
 from envs.distprivacy.privacy import layer_limits, published_tables
 from envs.distprivacy.replay import replay
+from envs.early_exit import batch as exit_batch
+from envs.early_exit.build import SHIPPED, Options, make_world
+from envs.early_exit.env import EarlyExitEnv
+from envs.early_exit.scenarios import SCENARIOS as EXIT_SCENARIOS
+from envs.early_exit.table_file import load_table, parse_table
+from envs.early_exit.thresholds_file import parse_thresholds
+from envs.early_exit.work_file import parse_work
 from envs.token_bucket import batch
 from envs.token_bucket.bucket import Bucket
 from envs.token_bucket.metrics import DISTRIBUTIONS, distribution
@@ -209,6 +216,72 @@ def test_the_numbers_of_token_bucket_are_those_of_the_code() -> None:
         known = distribution(name)
         losses = (known.weak_loss, known.weak_loss - known.mean, known.mean)
         assert [float(cell) for cell in row[1:4]] == pytest.approx(losses, abs=6e-5)
+
+
+def test_the_observation_of_early_exit_is_that_of_the_code() -> None:
+    env = EarlyExitEnv(label_delay=1, include_latent=True)
+    known = {"A": env.action_space.n, "4E": 8, "E": 2}  # type: ignore[attr-defined]
+    table, start = rows(section(TEXT["early_exit.md"], "Observation")), 0
+    assert [row[0].strip("`") for row in table] == list(env.observation_layout)
+    for (name, part), (_, length, _, ranges) in zip(env.observation_layout.items(), table, strict=True):
+        text = length.strip("`")
+        assert part == slice(start, start + int(known.get(text, 0) or text)), name
+        low, high = np.array([[float(end) for end in one.split(" to ")] for one in ranges.split(", ")]).T
+        space = env.observation_space
+        assert (space.low[part] == low).all() and (space.high[part] == high).all(), name  # type: ignore[attr-defined]
+        start = part.stop
+
+
+def test_the_tables_of_early_exit_are_those_of_the_code() -> None:
+    page = TEXT["early_exit.md"]
+    told = " ".join(row[0] for row in rows(section(page, "Info")))
+    for name in ("action_mask", *exit_batch.REPORT, *exit_batch.STATE, *exit_batch.HIDDEN):
+        assert f"`{name}`" in told
+    assert "`episode_used`, `episode_shortfall`" in told
+
+    def share(cell: str, none: float | None) -> float | None:
+        return none if cell in ("", "none") else float(cell)
+
+    for name, row in zip(EXIT_SCENARIOS, rows(section(page, "Scenarios")), strict=True):
+        scenario = EXIT_SCENARIOS[name]
+        assert row[0].split("`")[1] == name and row[1] == scenario.meaning
+        assert share(row[2], None) == scenario.budget
+        assert (share(row[3], 0.0), share(row[4], 0.0)) == (scenario.send, scenario.late)
+        levels = [() if cell == "as the month" else tuple(map(float, cell.split(", "))) for cell in row[5:]]
+        assert levels == [scenario.attack_shares, scenario.bandwidths, scenario.loads]
+    for name in Options.__annotations__:
+        assert f"`{name}`" in page or f"`{name}=" in page, name
+
+
+def test_the_defaults_of_early_exit_are_those_of_the_code() -> None:
+    page, defaults = TEXT["early_exit.md"], make_world.__kwdefaults__
+    table = [row[:3:2] for row in rows(section(page, "Costs"))[3:]] + [
+        [row[0].split()[0], row[2]] for row in rows(section(page, "Rewards")) if len(row) == 3
+    ]
+    assert len(table) == 15
+    for name, value in table:
+        known = defaults[name.strip("`")]
+        assert (known is None and value == "the scenario's") or float(value) == known, name
+    for names, values, _ in rows(section(page, "Arguments")):
+        for name, value in zip(names.split(", "), values.split(", "), strict=False):
+            known = defaults.get(name.strip("`"))
+            if known is None or known == () or name == "`label_delay`":
+                assert value in ("none", "the scenario's", "`budget`"), name
+            else:
+                text = value.strip("`").replace("false", "False")
+                assert text == str(known) or float(text) == known, name
+
+
+def test_the_months_and_files_of_early_exit_are_what_the_page_says() -> None:
+    page = TEXT["early_exit.md"]
+    months = [load_table(path) for path in sorted(SHIPPED.glob("month_*.csv.gz"))]
+    for k, row in enumerate(rows(section(page, "The shipped months"))[:2]):
+        right = [f"{100 * (month.predicted[k] == month.label).mean():.1f}" for month in months]
+        assert row[1:] == right
+    table, actions = (block.encode() for block in blocks(page, "csv"))
+    assert parse_table(table, "page").exits == parse_thresholds(actions, "page").exits == 2
+    (work,) = blocks(page, "yaml")
+    assert parse_work(work.encode(), "page").block_macs == (1856, 73728)
 
 
 # --- set-up, links, commands -----------------------------------------------------------------------------------------
