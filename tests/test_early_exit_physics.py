@@ -131,10 +131,21 @@ class ByHand:
         return found
 
 
+def on_certainties(actions: Thresholds, table: ExitTable, seed: int) -> Thresholds:
+    """The actions with half of the thresholds that are neither 0 nor 2 moved to certainties that rows have."""
+    rng = np.random.default_rng(seed)
+    points = np.stack([rng.choice(one, actions.accept.shape[::2]) for one in table.certainty], axis=1)
+    moved = [
+        np.where((0 < one) & (one < 2) & (rng.random(one.shape) < 0.5), points, one)
+        for one in (actions.accept, actions.reject)
+    ]
+    return Thresholds(*moved)
+
+
 def play_and_check(seed: int, exits: int, windows: int = 5, **options: Any) -> int:
     """Play an episode with random actions, compare every number with that by hand; returns windows over the budget."""
     months = [random_table(seed + m, 50, exits, points=12) for m in range(2)]
-    actions = random_actions(seed, 7, exits)
+    actions = on_certainties(random_actions(seed, 7, exits), months[0], seed)
     given = {"deadline_s": 0.03, "scenario": "mixed", "rows": 13, "least_acceptance": 0.8, "margin": 0.01} | options
     env = EarlyExitEnv(
         tables=months, actions=actions, work=WORKS[exits], windows=windows, **(RATES | PRICES | given)
