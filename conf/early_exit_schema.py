@@ -82,7 +82,7 @@ class EarlyExitConfig(EnvConfig):
     joule: float = key(0.0, "cost of a joule of the edge", least=0)
     late: float | None = key(None, "cost of a row that is answered after the deadline; null: the scenario's", least=0)
     deadline_s: float = key(0.1, "deadline of an answer", unit="s", least=0)
-    shortfall: float = key(1.0, "cost of a row that lacks to the acceptance aimed at", least=0)
+    shortfall: float = key(1.5, "cost of a row that lacks to the acceptance aimed at", least=0)
     memory: float = key(0.1, "weight of the latest window in what is remembered of windows", above=0, most=1)
     label_delay: int | None = key(None, "windows until labels are known and errors observed; null: never", least=0)
     include_latent: bool = key(False, "the observation shows the hidden month and share of attacks, for studies")

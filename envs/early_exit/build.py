@@ -139,7 +139,7 @@ def make_world(
     joule: float = 0.0,
     late: float | None = None,
     deadline_s: float = 0.1,
-    shortfall: float = 1.0,
+    shortfall: float = 1.5,
     memory: float = 0.1,
     label_delay: int | None = None,
     include_latent: bool = False,

@@ -64,7 +64,7 @@ class Prices:
     joule: float = 0.0  # energy of the edge
     late: float = 0.0  # a row whose answer takes longer than the deadline
     deadline_s: float = 0.1
-    shortfall: float = 1.0  # a row that lacks to the least acceptance of the episode
+    shortfall: float = 1.5  # a row that lacks to the least acceptance of the episode
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
