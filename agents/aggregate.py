@@ -3,7 +3,8 @@ precipice"): interquartile mean, bootstrap intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,3 +83,33 @@ def aggregate(values: Values, seed: int = 0) -> dict[str, float | list[float]]:
         "p95": float(np.percentile(known, 95)) if len(known) else none,
         "worst": float(known.max()) if len(known) else none,
     }
+
+
+def share_of_gain(loss: Values, base: Values, best: Values, seed: int = 0, least: float = 1e-4) -> dict[str, Any]:
+    """The score (base - policy) / (base - best) of mean losses, its 95 % interval, and that of every training seed.
+
+    ``loss``: ``(seeds, instances)``; ``base``, ``best``: ``(instances,)`` on the same instances. The interval is the bootstrap
+    over seeds and instances; a resample takes the same instances for all three. nan where base and best differ by ``least`` or
+    less.
+    """
+    gain = float(base.mean() - best.mean())
+    if not gain > least:
+        return {"mean": float("nan"), "interval": [float("nan")] * 2, "seeds": [float("nan")] * len(loss)}
+    paired = np.stack([loss, np.broadcast_to(base, loss.shape), np.broadcast_to(best, loss.shape)], axis=2)
+    return {
+        "mean": float(base.mean() - loss.mean()) / gain,
+        "interval": list(interval(paired, _shares, seed)),
+        "seeds": [float(base.mean() - row.mean()) / gain for row in loss],
+    }
+
+
+def _shares(rows: Values) -> Values:
+    """Scores ``(B,)`` of rows ``(B, n)`` that hold loss, base and best of every play next to each other."""
+    policy, base, best = rows.reshape(len(rows), -1, 3).mean(axis=1).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((base - policy) / (base - best))
+
+
+def half(bounds: Sequence[float]) -> float:
+    """Half an interval."""
+    return (bounds[1] - bounds[0]) / 2

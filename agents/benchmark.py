@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from agents.cli import main
 from conf.benchmark_schema import BenchmarkConfig
-from conf.schema import DistPrivacyConfig, TokenBucketConfig
+from conf.schema import DistPrivacyConfig, EarlyExitConfig, TokenBucketConfig
 
 if TYPE_CHECKING:
     from agents.benchmark_result import BenchmarkResult, Played
@@ -27,10 +26,13 @@ def run(config: BenchmarkConfig) -> dict[str, Any]:
         from agents.token_bucket.benchmark import run as benchmark_tokens
 
         return benchmark_tokens(config)
-    import torch
-    from rich.console import Console
+    if isinstance(config.env, EarlyExitConfig):
+        from agents.early_exit.benchmark import run as benchmark_exits
 
-    from agents.benchmark_folder import name_of, train_seeds
+        return benchmark_exits(config)
+    import torch
+
+    from agents.benchmark_folder import hand_over, name_of, train_seeds
     from agents.entries import baseline_entries, distinct, learned_entries, open_runs
 
     # more threads than idle cores make small networks many times slower
@@ -45,11 +47,7 @@ def run(config: BenchmarkConfig) -> dict[str, Any]:
     shown = references if config.optimum else []
     result = compare(entries, instances, shown, title, seed=config.seed, progress=config.progress)
     folder = write_folder(result, config, Path(config.run_root), name)
-    if config.format == "text":
-        console = Console(width=None if sys.stdout.isatty() else 150)
-        console.print(result.table())
-        console.print(f"benchmark folder: {folder}", soft_wrap=True)
-    return {**result.to_dict(), "folder": str(folder)}
+    return hand_over(result, folder, config, 150)
 
 
 def instances_of(config: BenchmarkConfig) -> tuple[InstanceSet, list[Reference | None], str]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from agents.output import plain
 from conf.benchmark_schema import BenchmarkConfig
@@ -18,6 +18,8 @@ from conf.messages import UserError, one_line
 from conf.schema import TrainConfig
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from agents.run_folder import RunFolder
 
 
@@ -41,6 +43,27 @@ def _train(config: BenchmarkConfig, seed: int, name: str) -> RunFolder:
     scores = train(TrainConfig(**{**values, "seed": seed, "name": name, "baselines": [], "format": "text"}))
     assert scores.folder is not None
     return RunFolder.open(scores.folder)
+
+
+class Result(Protocol):
+    """What a benchmark came to."""
+
+    def table(self) -> Table:
+        """A rich table."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for ``benchmark.json`` and ``format=json``."""
+
+
+def hand_over(result: Result, folder: Path, config: BenchmarkConfig, width: int) -> dict[str, Any]:
+    """Print table and folder, ``width`` columns wide where nobody looks; return the result as data."""
+    from rich.console import Console
+
+    if config.format == "text":
+        console = Console(width=None if sys.stdout.isatty() else width)
+        console.print(result.table())
+        console.print(f"benchmark folder: {folder}", soft_wrap=True)
+    return {**result.to_dict(), "folder": str(folder)}
 
 
 def write_files(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.baselines import baseline
+from agents.dqn import MaskableDQN
 from agents.evaluation import InstanceSet, Outcome
 from agents.learned import LearnedPolicy, load_model, policy_of, with_search
 from agents.optimality import gaps, is_solved
@@ -47,6 +48,24 @@ def learned_entries(
         if samples > 1 or local_search:
             entries.append(_searching(policies, labels, samples, local_search, seed))
     return entries
+
+
+def entries_of_runs(
+    folders: Sequence[RunFolder], policy_of_run: Callable[[RunFolder, MaskableDQN, str], Any], device: str = "auto"
+) -> list[Entry]:
+    """Entries of run folders by the greedy policies of their best models: those that differ in nothing but the seed are one.
+
+    Raises ``UserError`` for a model that cannot be read.
+    """
+    return [
+        Entry(
+            name,
+            "learned",
+            [policy_of_run(one, load_model(one.best_model, device), name) for one in group],
+            [str(one.path) for one in group],
+        )
+        for name, group in grouped(folders)
+    ]
 
 
 def grouped(folders: Sequence[RunFolder]) -> list[tuple[str, list[RunFolder]]]:

@@ -24,7 +24,7 @@ from conf.messages import UserError
 from conf.schema import DqnConfig, EarlyExitConfig, TrainConfig
 from envs._jit import announce_compilation
 from envs.early_exit.build import World as Rows
-from optimal.early_exit.episode_gaps import BEST, Comparison, compare, references
+from optimal.early_exit.episode_gaps import BEST, compare, references
 from optimal.early_exit.episodes import TEST_SEED, Episodes
 from optimal.early_exit.playing import Game, Played, Policy, play
 
@@ -108,12 +108,9 @@ def score_all(
         test = held_out_episodes(env, episodes, seed)
         others = references(tuning_episodes(env)) if baselines else []
     chosen: list[Policy | Any] = [*learned, *(one for one in others if one.name in baselines)]
-    return ExitScores(title_of(env, test), [compare(chosen, test, budget) for budget in test.world.budgets])
-
-
-def _compared(policies: Sequence[Policy | Any], test: Episodes, budget: float, baselines: Sequence[str]) -> Comparison:
-    """One comparison, with the bound where the optimum is not asked for."""
-    return compare(policies, test, budget, bounded=BEST not in baselines)
+    bounded = BEST not in baselines  # the bound stands in for the optimum where that is not asked for
+    compared = [compare(chosen, test, budget, bounded=bounded) for budget in test.world.budgets]
+    return ExitScores(title_of(env, test), compared)
 
 
 class ExitJudge:

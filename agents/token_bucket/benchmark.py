@@ -12,11 +12,9 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.benchmark_folder import name_of, train_seeds, write_files
-from agents.entries import Entry, distinct, grouped, open_runs
-from agents.learned import load_model
+from agents.benchmark_folder import hand_over, name_of, train_seeds, write_files
+from agents.entries import Entry, distinct, entries_of_runs, open_runs
 from agents.progress import bar
-from agents.run_folder import RunFolder
 from agents.token_bucket.baselines import available, baseline
 from agents.token_bucket.benchmark_result import SCORES, BucketBenchmark, BucketPlayed
 from agents.token_bucket.learned import LearnedBucketPolicy
@@ -40,7 +38,6 @@ ENOUGH, MOST_TIMES = 0.1, 5
 def run(config: BenchmarkConfig) -> dict[str, Any]:
     """Benchmark by ``config``: train, play, write the folder, print the table."""
     import torch
-    from rich.console import Console
 
     # more threads than idle cores make small networks many times slower
     torch.set_num_threads(config.threads)
@@ -50,7 +47,7 @@ def run(config: BenchmarkConfig) -> dict[str, Any]:
     streams = Streams.draw(frames.generator, config.final_instances, world.evaluation_length, TEST_SEED)
     name = name_of(config)
     folders += train_seeds(config, name)
-    entries = learned_entries(folders, config.device)
+    entries = entries_of_runs(folders, policy_of_run, config.device)
     wanted = [*config.baselines, *(["clairvoyant"] if config.optimum else [])]
     result = compare(
         entries,
@@ -62,24 +59,7 @@ def run(config: BenchmarkConfig) -> dict[str, Any]:
         progress=config.progress,
     )
     folder = write_folder(result, config, Path(config.run_root), name)
-    if config.format == "text":
-        console = Console(width=None if sys.stdout.isatty() else 100)
-        console.print(result.table())
-        console.print(f"benchmark folder: {folder}", soft_wrap=True)
-    return {**result.to_dict(), "folder": str(folder)}
-
-
-def learned_entries(folders: Sequence[RunFolder], device: str = "auto") -> list[Entry]:
-    """Entries of run folders: those that differ in nothing but the seed are one. Raises ``UserError`` for a broken model."""
-    return [
-        Entry(
-            name,
-            "learned",
-            [policy_of_run(one, load_model(one.best_model, device), name) for one in group],
-            [str(one.path) for one in group],
-        )
-        for name, group in grouped(folders)
-    ]
+    return hand_over(result, folder, config, 100)
 
 
 def compare(

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
-from agents.aggregate import aggregate, interval, mean
+from agents.aggregate import aggregate, half, mean, share_of_gain
 from agents.scores import short
-from agents.token_bucket.scores import BASE, HEADLINE, BucketOutcome, score_of
+from agents.token_bucket.scores import BASE, HEADLINE, BucketOutcome
 from envs.token_bucket.bucket import Bucket
 from envs.token_bucket.streams import Streams
 
@@ -59,31 +59,6 @@ class BucketPlayed:
     def of(self, name: str) -> Values:
         """``(seeds, buckets, streams)`` of another array of the outcomes: realised, sends or lost."""
         return np.stack([getattr(outcome, name) for outcome in self.outcomes])
-
-
-def share_of_gain(loss: Values, base: Values, best: Values, seed: int = 0) -> dict[str, Any]:
-    """The score (base - policy) / (base - best) of mean losses, its 95 % interval, and that of every training seed.
-
-    ``loss``: ``(seeds, streams)``; ``base``, ``best``: ``(streams,)`` on the same streams. The interval is the bootstrap over
-    seeds and streams; a resample takes the same streams for all three. nan where base and best are next to equal.
-    """
-    low, high = float(base.mean()), float(best.mean())
-    each = [score_of(float(row.mean()), low, high) for row in loss]
-    if not np.isfinite(each).all():
-        return {"mean": float("nan"), "interval": [float("nan")] * 2, "seeds": each}
-    paired = np.stack([loss, np.broadcast_to(base, loss.shape), np.broadcast_to(best, loss.shape)], axis=2)
-    return {
-        "mean": score_of(float(loss.mean()), low, high),
-        "interval": list(interval(paired, _shares, seed)),
-        "seeds": each,
-    }
-
-
-def _shares(rows: Values) -> Values:
-    """Scores ``(B,)`` of rows ``(B, n)`` that hold loss, base and best of every play next to each other."""
-    policy, base, best = rows.reshape(len(rows), -1, 3).mean(axis=1).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((base - policy) / (base - best))
 
 
 class BucketBenchmark:
@@ -209,7 +184,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [
         row["policy"] + (" *" if row["kind"] == "clairvoyant" else ""),
         str(row["seeds"]),
-        f"{loss['mean']:.5f}±{_half(loss['interval']):.5f}",
+        f"{loss['mean']:.5f}±{half(loss['interval']):.5f}",
         f"{loss['iqm']:.5f}",
         f"{loss['worst']:.5f}",
         "-" if np.isnan(realised) else f"{realised:.5f}",
@@ -224,8 +199,4 @@ def cells(row: dict[str, Any]) -> list[str]:
 def with_half(score: Mapping[str, Any], between: str) -> str:
     """A score and half its interval, both with three decimals, or two where it is large."""
     decimals = 3 if abs(score["mean"]) < 10 else 2
-    return f"{score['mean']:.{decimals}f}{between}{_half(score['interval']):.{decimals}f}"
-
-
-def _half(bounds: Sequence[float]) -> float:
-    return (bounds[1] - bounds[0]) / 2
+    return f"{score['mean']:.{decimals}f}{between}{half(score['interval']):.{decimals}f}"

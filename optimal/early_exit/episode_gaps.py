@@ -145,10 +145,13 @@ def compare(
         started = time.perf_counter()
         found.append(policy.play(game) if isinstance(policy, Cache) else play(policy, game))
         say(f"{policy.name}: {found[-1].cost_per_row.mean():.5f} in {time.perf_counter() - started:.1f} s")
-    bound = None
-    if bounded:
-        bound = np.array([relaxed(Knapsack.of(game, i)).bound for i in range(len(test))]) / test.windows
-    return Comparison(game.budget, game.least, tuple(found), bound)
+    return Comparison(game.budget, game.least, tuple(found), bounds(game) if bounded else None)
+
+
+def bounds(game: Game) -> Floats:
+    """Cost of a row that no policy is below, by the linear program of each episode ``(S,)``."""
+    found = [relaxed(Knapsack.of(game, s)).bound for s in range(len(game.episodes))]
+    return np.array(found) / game.episodes.windows
 
 
 def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
