@@ -269,8 +269,9 @@ def test_costs_of_stages_by_hand() -> None:
 def test_nothing_accepted_is_no_division_by_zero(constraint: str) -> None:
     nothing = Thresholds(np.full((1, 2, 2), 2.0), np.full((1, 2, 2), 2.0))
     env = EarlyExitEnv(
-        tables=[random_table(0)], actions=nothing, budget=0.0, windows=3, rows=20, constraint=constraint, label_delay=0
-    )
+        tables=[random_table(0)], actions=nothing, budget=0.0, windows=3, rows=20, constraint=constraint, label_delay=0,
+        shortfall=1.0,
+    )  # fmt: skip
     observation, _ = env.reset(seed=0)
     total = 0.0
     for _ in range(3):

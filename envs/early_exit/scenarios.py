@@ -30,7 +30,7 @@ SCENARIOS: dict[str, Scenario] = {
     "bursts": Scenario("as budget, with bursts and lulls of attacks", budget=0.08, attack_shares=(0.5, 0.9, 0.1)),
     "mixed": Scenario(
         "budget, bursts of attacks, a slow link and a busy cloud at times",
-        budget=0.15,
+        budget=0.04,
         late=0.3,
         attack_shares=(0.5, 0.9, 0.1),
         bandwidths=(1.0, 0.25),
