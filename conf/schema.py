@@ -88,13 +88,17 @@ class DqnConfig(AgentConfig):
     masked: bool = key(True, "invalid actions are left out of acting, exploring and the target's maximum")
     replay: str = key(
         "recorded",
-        "what is learned from: recorded decisions, or every decision that a recorded frame allows (token bucket)",
+        "what is learned from: recorded decisions, or every decision that a recorded frame or window allows (token bucket, "
+        "early exit)",
         choices=("recorded", "counterfactual"),
     )
     group: int = key(
-        8, "token levels that each recorded frame is asked about in a batch; counterfactual replay", least=2
+        8,
+        "token levels that each recorded frame, or states and actions that each window is asked about in a batch; "
+        "counterfactual replay",
+        least=2,
     )
-    centred: bool = key(False, "counterfactual replay: values and targets less their mean over the levels of a frame")
+    centred: bool = key(False, "counterfactual replay: values and targets less their mean over a group")
 
     def check(self) -> None:
         """Raise ValueError for settings of the two kinds of replay that do not fit together."""
@@ -119,6 +123,8 @@ class TrainConfig:
         {command} env=distprivacy
         {command} env.scenario=lenet-20 seed=3 steps=100000
         {command} agent=dqn_paper env.scenario=lenet-10
+        {command} env=token_bucket env.scenario=s3
+        {command} env=early_exit env.scenario=bursts
         {command} experiment=quick format=json
         {command} --multirun seed=1,2,3
         {command} resume=runs/distprivacy-dqn-20250101-120000-s0
