@@ -46,9 +46,10 @@ _STEEP = 4.0
 """Learned logits count that many times: they have far to go at a small step size."""
 _HEADS = 10.0
 """Weight of what an action earns and accepts against the error of Q."""
-_THRESHOLD = 0.0025
-"""Differences between windows that are smaller than that are left out, per row: a few months of training show many of
-them, which do not hold in others; those of a link or of a burst of attacks are tens of times larger."""
+_THRESHOLD = 0.03
+"""Differences between windows that are smaller than that are left out, per row: a few months of training show many of them,
+which do not hold in others; those of a slow link or of a burst of attacks are larger. Chosen by leaving out each month of
+training in turn (docs/results.md)."""
 
 
 class ExitQNetwork(BasePolicy):
