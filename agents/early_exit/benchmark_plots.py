@@ -9,14 +9,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from agents.benchmark_plots import colour_of, style, svg
-from agents.early_exit.benchmark_result import BASES, LEARNED, ExitBenchmark, ExitPlayed, budget_text, shown_name
+from agents.early_exit.benchmark_result import LEARNED, ExitBenchmark, ExitPlayed, budget_text, shown_name
 from agents.early_exit.timeline import draw_timeline
 from agents.scores import short
 from optimal.early_exit.episode_gaps import BASE, BEST
-from optimal.early_exit.playing import FUTURE, OUTSIDE
+from optimal.early_exit.playing import FUTURE, HEURISTIC, OUTSIDE
 
 WIDE = 1.3
 """Costs above the base's by this factor are off the axis; an arrow stands for them."""
+SHOWN = ("adaptive-price", BASE)
+"""References of the timeline, besides the optimum."""
 Interval = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
@@ -39,7 +41,10 @@ def plots(result: ExitBenchmark) -> dict[str, tuple[str, str]]:
     if any(np.isfinite(row["closed"]["mean"]) for row in result.rows):
         drawn["gap"] = (
             _panels(
-                result, lambda row: _percent(row["closed"]), f"share of the way from {BASE} to {result.best}, %", -50.0
+                result,
+                lambda row: _percent(row["closed"]),
+                f"share of the way from {BASE} to {_best(result)}, %",
+                -50.0,
             ),
             f"Share of the gap in cost from {BASE} (0) to {_best(result)} (100) that is closed, with 95 % intervals over "
             "seeds and episodes, resampled together.",
@@ -55,7 +60,7 @@ def plots(result: ExitBenchmark) -> dict[str, tuple[str, str]]:
     )
     chosen = _chosen(result)
     if chosen:
-        caption = f"The first episode, {_budget(result.budgets[0])}. Hidden months are behind all rows; lower costs are better."
+        caption = f"The first episode, {_budget(result.budgets[0])}. Rows sent are means of five windows; hidden months are behind."
         if len(chosen[0].played) > 1:
             caption += f" {chosen[0].name} is its first training seed."
         actions = {one.name: one.played[0][0].actions[0] for one in chosen}
@@ -169,7 +174,9 @@ def _against_time(result: ExitBenchmark) -> str:
 
 
 def _chosen(result: ExitBenchmark) -> Sequence[ExitPlayed]:
-    """The best learned policy, what it is compared with, and the optimum, where played and no more than fit a picture."""
-    learned = [one for one in result.played if one.kind == LEARNED][:1]
-    wanted = ("adaptive-price", BASE, BEST) if {one.name for one in result.played} & {*BASES, BEST} else ()
-    return learned + [one for name in wanted for one in result.played if one.name == name]
+    """The best learned policy, or the best that knows no more than it, and those of its references that were played."""
+    able = [one for one in result.played if one.kind == LEARNED] or [
+        one for one in result.played if one.kind == HEURISTIC
+    ]
+    first = able[:1]
+    return first + [one for name in (*SHOWN, BEST) for one in result.played if one.name == name and one not in first]

@@ -81,6 +81,7 @@ def draw_timeline(game: Game, policies: Mapping[str, Ints], base: str, colours: 
             )
         axes.set_ylabel(label, fontsize=8)
         axes.grid(axis="y", alpha=0.4)
+    rows[0].set_ylim(0, max(1.0, rows[0].get_ylim()[1]))
     if limited:
         rows[1].plot([0, windows[-1]], [100, 0], "--", color="#888888", linewidth=0.8, label="even spend")
         _draw_misfits(rows[1], courses, colours)
