@@ -60,7 +60,9 @@ def plots(result: ExitBenchmark) -> dict[str, tuple[str, str]]:
     )
     chosen = _chosen(result)
     if chosen:
-        caption = f"The first episode, {_budget(result.budgets[0])}. Rows sent: means of five windows; behind: hidden months."
+        caption = (
+            f"The first episode, {_budget(result.budgets[0])}. Rows sent: means of five windows; behind: hidden months."
+        )
         if len(chosen[0].played) > 1:
             caption += f" {chosen[0].name} is its first training seed."
         actions = {one.name: one.played[0][0].actions[0] for one in chosen}
