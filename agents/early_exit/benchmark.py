@@ -68,7 +68,7 @@ def compare(
     games = [Game.of(test, budget) for budget in test.world.budgets]
     names = list(dict.fromkeys([*baselines, *BASES]))
     with announce_compilation():
-        known: dict[str, Policy | Cache] = {one.name: one for one in references(training)}
+        known: dict[str, Policy | Cache] = {one.name: one for one in references(training, names)}
         known[BEST] = KnapsackPolicy(RUN_S)
         shown = [_play(entry.name, LEARNED, entry.policies, entry.labels, games, progress) for entry in entries]
         others = {name: _play(name, known[name].kind, [known[name]], [name], games, progress) for name in names}

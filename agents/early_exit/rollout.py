@@ -66,7 +66,7 @@ def run(config: RolloutConfig) -> dict[str, Any]:
 def _baseline(name: str, world: EarlyExitConfig) -> Policy:
     check_baselines([name], world)
     with announce_compilation():
-        policy: Any = next(one for one in references(tuning_episodes(world)) if one.name == name)
+        policy: Any = references(tuning_episodes(world), [name])[0]
     if policy.kind == OUTSIDE:
         raise UserError(
             f"baseline is {name}, which does what no action can, expected one that the environment lets play"

@@ -106,8 +106,8 @@ def score_all(
     """Every policy on the same episodes of the test months, within every budget of the training."""
     with announce_compilation():
         test = held_out_episodes(env, episodes, seed)
-        others = references(tuning_episodes(env)) if baselines else []
-    chosen: list[Policy | Any] = [*learned, *(one for one in others if one.name in baselines)]
+        others = references(tuning_episodes(env), baselines) if baselines else []
+    chosen: list[Policy | Any] = [*learned, *others]
     bounded = BEST not in baselines  # the bound stands in for the optimum where that is not asked for
     compared = [compare(chosen, test, budget, bounded=bounded) for budget in test.world.budgets]
     return ExitScores(title_of(env, test), compared)

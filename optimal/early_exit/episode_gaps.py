@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,25 +27,39 @@ DRAWS = 2_000
 """Resamples of a bootstrap interval."""
 
 
-def references(training: Episodes) -> list[Policy | Cache]:
-    """All references; what they learn they learn from training episodes, of a world with the same menu."""
-    mixture = Mixture(training, Contexts())
-    two = Mixture(training, cluster(training, 2), name="two-context")
-    return [
-        all_edge(training.world.actions),
-        all_cloud(training.world.actions),
-        Static(training),
-        Static(training, feasible=False, name="static-any"),
-        mixture,
-        two,
-        TunedAdaptivePrice(mixture),
-        BeliefPrice(training),
-        Retuned(mixture),
-        Retuned(mixture, 0.1, name="ewma"),
-        StaticHindsight(),
-        KnapsackPolicy(),
-        Cache(training),
-    ]
+REFERENCES = (
+    "all-edge", "all-cloud", "static", "static-any", "mixture", "two-context", "adaptive-price", "belief-price", "lag-1",
+    "ewma", "static-hindsight", "knapsack", "cache",
+)  # fmt: skip
+"""Names of all references."""
+
+
+def references(training: Episodes, names: Sequence[str] = REFERENCES) -> list[Policy | Cache]:
+    """The references of these names, in their order in ``REFERENCES``.
+
+    What they learn they learn from training episodes, of a world with the same menu. Raises ``ValueError`` for a name that is
+    none, and where the menu lacks an action that one of them needs.
+    """
+    for name in names:
+        if name not in REFERENCES:
+            raise ValueError(f"{name} is no reference of early exit, expected out of {', '.join(REFERENCES)}")
+    actions, mixture = training.world.actions, lru_cache(lambda: Mixture(training, Contexts()))
+    makers: dict[str, Callable[[], Policy | Cache]] = {
+        "all-edge": lambda: all_edge(actions),
+        "all-cloud": lambda: all_cloud(actions),
+        "static": lambda: Static(training),
+        "static-any": lambda: Static(training, feasible=False, name="static-any"),
+        "mixture": mixture,
+        "two-context": lambda: Mixture(training, cluster(training, 2), name="two-context"),
+        "adaptive-price": lambda: TunedAdaptivePrice(mixture()),
+        "belief-price": lambda: BeliefPrice(training),
+        "lag-1": lambda: Retuned(mixture()),
+        "ewma": lambda: Retuned(mixture(), 0.1, name="ewma"),
+        "static-hindsight": lambda: StaticHindsight(),
+        "knapsack": lambda: KnapsackPolicy(),
+        "cache": lambda: Cache(training),
+    }
+    return [makers[name]() for name in REFERENCES if name in names]
 
 
 @dataclass(frozen=True, eq=False)
