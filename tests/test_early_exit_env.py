@@ -72,7 +72,9 @@ def test_the_info_of_a_reset_and_the_sums_of_an_episode() -> None:
     info = found[0][1]
     assert list(info) == ["action_mask", *batch.INFO]
     assert all(info[name] == 0 for name in (*batch.REPORT, *(f"episode_{name}" for name in batch.EPISODE)))
-    assert info["budget_left"] == 0.15 * 180 and info["windows_left"] == 6 and info["over_budget"] is False
+    assert (
+        info["budget_left"] == pytest.approx(0.04 * 180) and info["windows_left"] == 6 and info["over_budget"] is False
+    )
     for count, (_, _, _, _, info) in enumerate(found[1:], 1):
         for name, total in zip(batch.REPORT, batch.EPISODE, strict=True):
             summed = sum(float(one[4][name]) for one in found[1 : count + 1])
@@ -135,7 +137,7 @@ def test_frames_of_another_episode_can_be_played() -> None:
     found = play(env, 4, options={"frames": frames.tolist(), "budget": 0.5})
     assert found[0][1]["budget_left"] == 90 and same(env.frames, frames)
     assert play(env, 4, count=0, options={"budget": np.inf})[0][1]["budget_left"] == np.inf
-    assert play(env, 4, count=0)[0][1]["budget_left"] == 27, "the budget was for one episode"
+    assert play(env, 4, count=0)[0][1]["budget_left"] == pytest.approx(0.04 * 180), "the budget was for one episode"
 
 
 def test_budgets_are_drawn_alike() -> None:

@@ -69,7 +69,7 @@ def test_wrong_folders_are_refused_in_one_sentence(tmp_path: Path) -> None:
             path,
             config,
             "",
-            r"config.yaml: env.id is null, expected one of offramp/DistPrivacy-v0, offramp/TokenBucket-v0 \(written by",
+            r"config.yaml: env.id is null, expected one of offramp/DistPrivacy-v0, .*offramp/EarlyExit-v0 \(written by",
         ),
         (path, config, good.replace("seed:", "sede:"), r"config.yaml: sede: Key 'sede' .*\(written by offramp"),
         (path, config, good.replace("hidden: 32", "hidden: x"), r"config.yaml: agent.hidden: Value 'x' .*\(written by"),
