@@ -173,7 +173,7 @@ def test_the_loss_of_a_fixed_batch_goes_down(model: MaskableDQN) -> None:
 def test_what_the_target_network_has_seen_follows_the_online_network(model: MaskableDQN) -> None:
     names = [name for name, _ in model.q_net.named_buffers() if name.startswith("running_")]
     online, target = dict(model.q_net.named_buffers()), dict(model.q_net_target.named_buffers())
-    assert len(names) == len(model.batch_norm_stats) == 3
+    assert len(names) == len(model.batch_norm_stats) == 6
     for name in names:
         online[name].add_(0.01)
     model._n_calls = 10 * model.target_update_interval - 1

@@ -42,20 +42,19 @@ _BUDGET_PRICES = (
 _ACCEPT_PRICES = (0.0, 0.06, 0.14, 0.25, 0.4, 0.6, 0.8, 1.0)
 """The same for a row that must be accepted, over the price of one that lacks."""
 _MOMENTUM = 0.02
+_REMEMBERED = 64
+"""Windows of training that stand for those to come."""
 _STEEP = 4.0
 """Learned logits count that many times: they have far to go at a small step size."""
 _HEADS = 10.0
 """Weight of what an action earns and accepts against the error of Q."""
-_THRESHOLD = 0.03
-"""Differences between windows that are smaller than that are left out, per row: a few months of training show many of them,
-which do not hold in others; those of a slow link or of a burst of attacks are larger. Chosen by leaving out each month of
-training in turn (docs/results.md)."""
 
 
 class ExitQNetwork(BasePolicy):
     """Q(s, a) = cost_a + [value of budget and acceptance left after a over the windows left].
 
     ``layout``: slices of the observation. ``windows``: of an episode. ``shortfall``: price of a row that lacks to the aim.
+    ``threshold``: differences between windows below that, per row, are left out of what actions are thought to earn.
     Shapes: observations ``(B, L)``, Q ``(B, A)``; or groups ``(G, K, L)`` that differ in budget and acceptance alone.
     """
 
@@ -65,6 +64,9 @@ class ExitQNetwork(BasePolicy):
     running_mean: th.Tensor
     running_square: th.Tensor
     running_demand: th.Tensor
+    running_seen: th.Tensor
+    running_use: th.Tensor
+    running_count: th.Tensor
 
     def __init__(
         self,
@@ -73,11 +75,12 @@ class ExitQNetwork(BasePolicy):
         layout: dict[str, tuple[int, int]],
         windows: int,
         shortfall: float = 1.0,
+        threshold: float = 0.03,
         hidden: int = 32,
     ) -> None:
         super().__init__(observation_space, action_space)
         self.slices = {name: slice(*ends) for name, ends in layout.items()}
-        self.windows = float(windows)
+        self.windows, self.threshold = float(windows), float(threshold)
         actions = int(action_space.n)
         pairs = th.cartesian_prod(th.tensor(_BUDGET_PRICES), th.tensor(_ACCEPT_PRICES) * shortfall)
         self.register_buffer("budget_price", pairs[:, 0].clone())  # (J,)
@@ -87,9 +90,12 @@ class ExitQNetwork(BasePolicy):
         self.register_buffer("running_mean", th.zeros(_EMBEDDING))
         self.register_buffer("running_square", th.ones(_EMBEDDING))
         self.register_buffer("running_demand", th.full((actions,), 0.2))
+        self.register_buffer("running_seen", th.zeros(_REMEMBERED, seen))
+        self.register_buffer("running_use", th.full((_REMEMBERED, actions), 0.2))
+        self.register_buffer("running_count", th.zeros(1))
         self.usual = nn.Parameter(th.zeros(actions))  # what an action earns in a window, less what all have in common
         self.apart = nn.Linear(_EMBEDDING, actions, bias=False)  # by how much this window differs
-        self.lasting = nn.Parameter(th.zeros(1))  # which share of that the windows to come will have
+        self.lasting = nn.Parameter(th.full((1,), -0.25))  # which share of the windows to come will be like this one
         self.over = nn.Parameter(th.zeros(actions))  # what it earns more or less where the budget does not reach
         self.kept = nn.Parameter(th.full((2, actions), 0.8))  # accepted share, and where the budget does not reach
         self.kept_apart = nn.Linear(_EMBEDDING, 2 * actions, bias=False)
@@ -101,16 +107,40 @@ class ExitQNetwork(BasePolicy):
         """Normalised embedding of what the windows look like ``(G, 16)`` and demand of each action ``(G, A)``."""
         part = {name: first[:, place] for name, place in self.slices.items()}
         fresh = (part["profile"].sum(dim=1, keepdim=True) == 0).float()
-        x = self.embed(th.cat([*(part[name] * _SCALES[name] for name in _SEEN), fresh], dim=1))
+        seen = th.cat([*(part[name] * _SCALES[name] for name in _SEEN), fresh], dim=1)
+        x = self.embed(seen)
         if self.training:
-            with th.no_grad():
-                known = fresh[:, 0] == 0
-                self.running_mean.lerp_(x.mean(dim=0), _MOMENTUM)
-                self.running_square.lerp_(x.square().mean(dim=0), _MOMENTUM)
-                if known.any():
-                    self.running_demand.lerp_(part["demand"][known].mean(dim=0), _MOMENTUM)
+            self._remember(x.detach(), seen, part["demand"], fresh[:, 0] == 0)
+        return self._normal(x), fresh * self.running_demand + (1 - fresh) * part["demand"]
+
+    @th.no_grad()
+    def _remember(self, x: th.Tensor, seen: th.Tensor, demand: th.Tensor, known: th.Tensor) -> None:
+        """Move the running means, and let a window of this batch stand for those to come in place of the oldest one."""
+        self.running_mean.lerp_(x.mean(dim=0), _MOMENTUM)
+        self.running_square.lerp_(x.square().mean(dim=0), _MOMENTUM)
+        at = int(self.running_count) % _REMEMBERED
+        if known.any():
+            self.running_demand.lerp_(demand[known].mean(dim=0), _MOMENTUM)
+            self.running_seen[at], self.running_use[at] = seen[known][0], demand[known][0]
+            self.running_count += 1
+
+    def _normal(self, x: th.Tensor) -> th.Tensor:
         spread = (self.running_square - self.running_mean.square()).clamp(min=1e-4).sqrt()
-        return (x - self.running_mean) / spread, fresh * self.running_demand + (1 - fresh) * part["demand"]
+        return (x - self.running_mean) / spread
+
+    def _to_come(self) -> th.Tensor:
+        """What a window to come earns at each pair of prices, mean over those remembered ``(J,)``."""
+        count = max(min(int(self.running_count), _REMEMBERED), 1)
+        x = self._normal(self.embed(self.running_seen[:count]))
+        earned = self.usual + self.apart(x)
+        kept = th.sigmoid(_STEEP * (self.kept.flatten() + self.kept_apart(x))).chunk(2, dim=1)[0].detach()
+        return self._at_prices(earned, self.running_use[:count], kept).mean(dim=0)
+
+    def _at_prices(self, earned: th.Tensor, uses: th.Tensor, kept: th.Tensor) -> th.Tensor:
+        """What the best action earns in windows ``(M, A)`` at each pair of prices ``(M, J)``."""
+        prices = th.stack([-self.budget_price, self.accept_price])  # (2, J)
+        parts = th.stack([uses, kept], dim=2)  # (M, A, 2)
+        return (earned[..., None] + parts @ prices).amax(dim=1)
 
     def _parts(self, groups: th.Tensor, chosen: th.Tensor | None) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
         """Q, what is earned now and the accepted share, ``(G, K, A)`` each, or ``(G, K, 1)`` of the actions ``chosen``; and by
@@ -118,14 +148,13 @@ class ExitQNetwork(BasePolicy):
         first = groups[:, 0]
         x, demand = self._context(first)
         apart = self.apart(x)
-        later = self.usual + th.sigmoid(_STEEP * self.lasting) * apart
         kept_apart = self.kept_apart(x)
         kept = th.sigmoid(_STEEP * (self.kept.flatten() + kept_apart))
         n = (first[:, self.slices["time"]] * self.windows)[:, None]  # (G, 1, 1) windows left, this one among them
         todo = (n - 1).clamp(min=0)
-        prices = self.budget_price[:, None], self.accept_price[:, None]
-        fluid = later[:, None] - prices[0] * demand[:, None] + prices[1] * kept.chunk(2, dim=1)[0][:, None].detach()
-        planes = todo[:, 0] * fluid.amax(dim=2)  # (G, J)
+        lasting = th.sigmoid(_STEEP * self.lasting)
+        alike = self._at_prices(self.usual + apart, demand, kept.chunk(2, dim=1)[0].detach())
+        planes = todo[:, 0] * (lasting * alike + (1 - lasting) * self._to_come())  # (G, J)
 
         def of(values: th.Tensor) -> th.Tensor:
             wide = values[:, None].expand(-1, groups.shape[1], -1)
@@ -182,7 +211,7 @@ class ExitQNetwork(BasePolicy):
         of_accepted = (accepted - seen).square().mul(done > 0.5).mean()
         # an absolute value as penalty moves what it weighs by a fixed amount towards 0
         return error + _HEADS * (
-            of_earned + of_accepted + 2 * _THRESHOLD * apart.abs().mean(dim=0).view(3, -1).mean(dim=1).sum()
+            of_earned + of_accepted + 2 * self.threshold * apart.abs().mean(dim=0).view(3, -1).mean(dim=1).sum()
         )
 
 
@@ -203,10 +232,17 @@ class ExitPolicy(MaskedDQNPolicy):
         layout: dict[str, tuple[int, int]],
         windows: int,
         shortfall: float = 1.0,
+        threshold: float = 0.03,
         hidden: int = 32,
         **kwargs: Any,
     ) -> None:
-        self._sizes: dict[str, Any] = {"layout": layout, "windows": windows, "shortfall": shortfall, "hidden": hidden}
+        self._sizes: dict[str, Any] = {
+            "layout": layout,
+            "windows": windows,
+            "shortfall": shortfall,
+            "threshold": threshold,
+            "hidden": hidden,
+        }
         super().__init__(*args, **kwargs)
 
     def make_q_net(self) -> Any:

@@ -51,6 +51,21 @@ COLUMNS: dict[str, str] = {
 """Column of metrics.csv -> meaning; the TensorBoard tags are ``offramp/<column>``."""
 
 
+FEW_MONTHS, MANY_WINDOWS = 0.03, 0.003
+"""Differences between windows below that, per row, are left out: where months alone differ, and where windows of a month do."""
+
+
+def threshold_of(world: Rows) -> float:
+    """Which differences between windows an agent leaves out.
+
+    A few months of training show many differences that do not hold in other months (chosen by leaving out each of them in
+    turn, docs/early_exit_agent.md). Bursts of attacks and changes of the link are seen many times within each month.
+    """
+    schedule = world.generator.schedule
+    varies = schedule.attack_share is not None or len(schedule.bandwidth.levels) > 1 or len(schedule.load.levels) > 1
+    return MANY_WINDOWS if varies else FEW_MONTHS
+
+
 class EarlyExitWorld:
     """See ``agents.worlds.World``."""
 
@@ -66,6 +81,7 @@ class EarlyExitWorld:
                 "layout": layout,
                 "windows": env.windows,
                 "shortfall": 0.0 if env.constraint == "none" else env.shortfall,
+                "threshold": threshold_of(world),
                 "hidden": agent.hidden,
             }
         if agent.policy != "mlp":
