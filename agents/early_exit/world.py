@@ -58,8 +58,8 @@ FEW_MONTHS, MANY_WINDOWS = 0.03, 0.003
 def threshold_of(world: Rows) -> float:
     """Which differences between windows an agent leaves out.
 
-    A few months of training show many differences that do not hold in other months (chosen by leaving out each of them in
-    turn, docs/early_exit_agent.md). Bursts of attacks and changes of the link are seen many times within each month.
+    A few months of training show many differences that do not hold in other months (chosen by leaving out some of them,
+    docs/early_exit_agent.md). Bursts of attacks and changes of the link are seen many times within each month.
     """
     schedule = world.generator.schedule
     varies = schedule.attack_share is not None or len(schedule.bandwidth.levels) > 1 or len(schedule.load.levels) > 1

@@ -18,11 +18,12 @@ from envs.early_exit.env import read_options
 from envs.early_exit.scenarios import Scenario
 from envs.early_exit.state import N_STATE
 from envs.early_exit.warmup import warm_up
+from envs.vector_state import ResumableVector
 
 ObsType = NDArray[np.float32]
 
 
-class EarlyExitVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float64]]):
+class EarlyExitVectorEnv(ResumableVector, VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float64]]):
     """``num_envs`` copies of ``EarlyExitEnv``; the arguments are its own.
 
     Sub-environment i, reset with seed s, is bit for bit the scalar environment reset with seed s + i. An episode that ends
@@ -150,20 +151,3 @@ class EarlyExitVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float6
             self._states, self._frames, self._clocks, self._lengths, self._totals, self._observations, self._reports,
             self._statuses,
         )  # fmt: skip
-
-    def get_state(self) -> dict[str, Any]:
-        """Everything that a run needs to go on exactly: episodes under way and random generators."""
-        return {
-            "arrays": [array.copy() for array in self._state_arrays()],
-            "generators": [generator.bit_generator.state for generator in self._generators],
-        }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state of ``get_state``."""
-        for mine, saved in zip(self._state_arrays(), state["arrays"], strict=True):
-            np.copyto(mine, saved)
-        self._generators = []
-        for generator_state in state["generators"]:
-            generator = np.random.Generator(np.random.PCG64())
-            generator.bit_generator.state = generator_state
-            self._generators.append(generator)

@@ -18,11 +18,12 @@ from envs.token_bucket.generator import Generator
 from envs.token_bucket.reset_options import read_options
 from envs.token_bucket.types import N_ENDOGENOUS, N_FRAME, Trace
 from envs.token_bucket.warmup import warm_up
+from envs.vector_state import ResumableVector
 
 ObsType = NDArray[np.float32]
 
 
-class TokenBucketVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float64]]):
+class TokenBucketVectorEnv(ResumableVector, VectorEnv[ObsType, NDArray[np.int64], NDArray[np.float64]]):
     """``num_envs`` copies of ``TokenBucketEnv``; the arguments are its own.
 
     Sub-environment i, reset with seed s, is bit for bit the scalar environment reset with seed s + i. An episode that ends
@@ -162,20 +163,3 @@ class TokenBucketVectorEnv(VectorEnv[ObsType, NDArray[np.int64], NDArray[np.floa
             self._endogenous, self._rows, self._frames, self._clocks, self._lengths, self._totals, self._observations,
             self._masks, self._ints, self._floats,
         )  # fmt: skip
-
-    def get_state(self) -> dict[str, Any]:
-        """Everything that a run needs to go on exactly: episodes under way and random generators."""
-        return {
-            "arrays": [array.copy() for array in self._state_arrays()],
-            "generators": [generator.bit_generator.state for generator in self._generators],
-        }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state of ``get_state``."""
-        for mine, saved in zip(self._state_arrays(), state["arrays"], strict=True):
-            np.copyto(mine, saved)
-        self._generators = []
-        for generator_state in state["generators"]:
-            generator = np.random.Generator(np.random.PCG64())
-            generator.bit_generator.state = generator_state
-            self._generators.append(generator)
