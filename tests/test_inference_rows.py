@@ -45,6 +45,18 @@ def test_columns_may_stand_in_any_order_and_classes_be_words(tmp_path: Path) -> 
         _ = unlabelled.labels
 
 
+def test_files_whose_columns_stand_in_other_orders_are_joined_by_name(tmp_path: Path) -> None:
+    first = load_rows(write(tmp_path / "a.csv", [*NAMES, "class"], [*range(58), 1]))
+    other = load_rows(write(tmp_path / "b.csv", [*reversed(NAMES), "class"], [*reversed(range(58)), 0]))
+    assert other.features[0, 0] == 57
+    whole = Rows.joined([first, other])
+    assert whole.features.tolist() == [[*range(58)]] * 2 and whole.labels.tolist() == [1, 0]
+    assert (whole.names, whole.source) == (first.names, "a..b")
+    strange = load_rows(write(tmp_path / "c.csv", [*NAMES[1:], "other"], [*range(58)]))
+    with pytest.raises(ValueError, match=r'^c: column "f0" is missing, expected 58 features$'):
+        Rows.joined([first, strange])
+
+
 @pytest.mark.parametrize(
     ("header", "line", "message"),
     [

@@ -51,21 +51,28 @@ class Rows:
             raise ValueError(f"{self.source}: column '{CLASS}' is missing, expected labelled rows")
         return self.label
 
+    def in_order(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """The features with their columns in the order of ``names`` ``(N, F)``.
+
+        Raises ``ValueError`` where one of them is missing, or another one is there.
+        """
+        _check_names(list(self.names), names, self.source)
+        return self.features if self.names == tuple(names) else self.features[:, [*map(self.names.index, names)]]
+
     @classmethod
     def joined(cls, parts: Sequence[Rows]) -> Rows:
-        """The rows of several files one after the other; labelled only if all are.
+        """The rows of several files one after the other, columns in the order of the first; labelled only if all are.
 
         Raises ``ValueError`` for none, or where the features have different names.
         """
         if not parts:
             raise ValueError("there are no rows, expected at least one file of them")
-        for part in parts[1:]:
-            _check_names(list(part.names), parts[0].names, part.source)
+        features = [part.in_order(parts[0].names) for part in parts]
         labels = [part.label for part in parts]
         known = [label for label in labels if label is not None]
         return cls(
             parts[0].names,
-            np.concatenate([part.features for part in parts]),
+            np.concatenate(features),
             np.concatenate(known) if len(known) == len(labels) else None,
             parts[0].source if len(parts) == 1 else f"{parts[0].source}..{parts[-1].source}",
         )
