@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.strict_json import FilePath
+from envs.strict_json import FilePath, write_bytes
 
 _NUMBERS = b"0123456789.eE+- "
 
@@ -92,6 +93,20 @@ def read_file(path: FilePath, kind: str) -> bytes:
     except OSError as error:
         problem = "is a folder" if Path(path).is_dir() else f"cannot be read ({error.strerror})"
     raise ValueError(f"{file}: {problem}, expected a readable {kind}")
+
+
+def write_file(path: FilePath, text: str) -> None:
+    """Write a file atomically, packed where its name ends in ``.gz``; the same text gives the same bytes at any time.
+
+    Raises ``ValueError``, one sentence, where it cannot be written.
+    """
+    raw = text.encode("utf-8")
+    if os.fspath(path).endswith(".gz"):
+        packed = io.BytesIO()
+        with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as file:  # neither name nor time inside
+            file.write(raw)
+        raw = packed.getvalue()
+    write_bytes(path, raw)
 
 
 def split_csv(raw: bytes, file: str, form: str) -> CsvTable:

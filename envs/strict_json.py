@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envs.atomic import write_text_atomic
+from envs.atomic import write_bytes_atomic
 
 FilePath = str | os.PathLike[str]
 _T = TypeVar("_T")
@@ -201,9 +201,14 @@ def read_bytes(path: FilePath) -> bytes:
 
 
 def write_text(path: FilePath, text: str) -> None:
+    """Write a file atomically as UTF-8. Raises ValueError, one sentence, where ``path`` cannot be written."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: FilePath, data: bytes) -> None:
     """Write a file atomically. Raises ValueError, one sentence, where ``path`` cannot be written."""
     try:
-        write_text_atomic(path, text)
+        write_bytes_atomic(path, data)
     except OSError as error:
         problem = "is a folder" if Path(path).is_dir() else f"cannot be written ({error.strerror})"
         raise ValueError(f"{path}: {problem}, expected a path for a file") from None

@@ -79,6 +79,14 @@ def test_packed_tables(tmp_path: Path) -> None:
     packed = tmp_path / "month.csv.gz"
     packed.write_bytes(gzip.compress((tmp_path / "month.csv").read_bytes()))
     assert equal(load_table(packed), table) and equal(load_table(str(tmp_path / "month.csv")), table)
+    save_table(table, packed)
+    raw = packed.read_bytes()
+    assert gzip.decompress(raw) == (tmp_path / "month.csv").read_bytes() and raw[:8] == b"\x1f\x8b\x08" + bytes(5)
+    save_table(table, tmp_path / "other.csv.gz")
+    assert (tmp_path / "other.csv.gz").read_bytes() == raw, "neither name nor time is in the file"
+    with pytest.raises(ValueError, match=r"folder\.gz: is a folder, expected a path for a file"):
+        (tmp_path / "folder.gz").mkdir()
+        save_table(table, tmp_path / "folder.gz")
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=12)

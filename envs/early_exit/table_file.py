@@ -12,9 +12,9 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.csv_table import CsvTable, read_file, shown_name, split_csv
+from envs.csv_table import CsvTable, read_file, shown_name, split_csv, write_file
 from envs.early_exit.types import DECIMALS, ExitTable
-from envs.strict_json import FilePath, write_text
+from envs.strict_json import FilePath
 
 _FIELDS = ("y", "cnf", "bb_time", "exit_time")
 _COLUMN = re.compile(rf"({'|'.join(_FIELDS)})_exit_([1-9][0-9]?)")
@@ -27,8 +27,11 @@ def load_table(path: FilePath) -> ExitTable:
 
 
 def save_table(table: ExitTable, path: FilePath) -> None:
-    """Write an evaluation table atomically; it loads as the same one. Raises ``ValueError`` where it cannot be written."""
-    write_text(path, render_table(table))
+    """Write an evaluation table atomically, packed where the name ends in ``.gz``; it loads as the same one.
+
+    Raises ``ValueError`` where it cannot be written.
+    """
+    write_file(path, render_table(table))
 
 
 def parse_table(raw: bytes, file: str) -> ExitTable:
