@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -170,10 +170,36 @@ def test_the_loss_of_a_fixed_batch_goes_down(model: MaskableDQN) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_what_came_of_a_budget_that_did_not_reach_says_nothing_of_an_action(model: MaskableDQN) -> None:
+    net: Any = model.policy.make_q_net().eval()
+    data: Any = model.replay_buffer.sample(1024)  # type: ignore[union-attr]
+    obs, actions, rewards, following = (
+        part.view(128, 8, -1) for part in (data.observations, data.actions, data.rewards, data.next_observations)
+    )
+    budget, time = net.slices["budget"].start + 1, net.slices["time"].start
+    windows = obs[..., time, None] * net.windows
+    used = obs[..., budget, None] * windows - following[..., budget, None] * (windows - 1)
+    demand = obs[..., net.slices["demand"]].gather(2, actions)
+    over = (demand > 0.05) & (used < 1e-6) & (windows > 1.5)
+    assert 0.02 < over.float().mean() < 0.9
+    within = slice(0, net.action_space.n)
+
+    def gradient(rewards: th.Tensor) -> th.Tensor:
+        net.zero_grad()
+        # the target that stays leaves the error of Q as it is
+        net.loss(obs, actions, rewards, following, data.rewards.view(128, 8, 1)).backward()
+        return cast(th.Tensor, net.earns.usual.grad.clone())
+
+    before = gradient(rewards)
+    unmet, met = gradient(rewards - 5.0 * over), gradient(rewards - 5.0 * (~over & (actions % 2 == 0)))
+    np.testing.assert_allclose(unmet[within], before[within], atol=1e-6)
+    assert (unmet != before).any() and not np.allclose(met[within], before[within], atol=1e-3)
+
+
 def test_what_the_target_network_has_seen_follows_the_online_network(model: MaskableDQN) -> None:
-    names = [name for name, _ in model.q_net.named_buffers() if name.startswith("running_")]
+    names = [name for name, _ in model.q_net.named_buffers() if "running_" in name]
     online, target = dict(model.q_net.named_buffers()), dict(model.q_net_target.named_buffers())
-    assert len(names) == len(model.batch_norm_stats) == 6
+    assert len(names) == len(model.batch_norm_stats) == 8
     for name in names:
         online[name].add_(0.01)
     model._n_calls = 10 * model.target_update_interval - 1

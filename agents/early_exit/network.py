@@ -8,16 +8,16 @@ free function of the state learns that only to the precision of its worst corner
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 from torch.nn import functional as F
 
+from agents.early_exit.heads import Head
 from agents.masking import MaskedDQNPolicy
 
-_EMBEDDING = 16
 _BUDGET_PRICES = (
     0.0,
     0.005,
@@ -46,8 +46,19 @@ _REMEMBERED = 64
 """Windows of training that stand for those to come."""
 _STEEP = 4.0
 """Learned logits count that many times: they have far to go at a small step size."""
+_NOTHING = 1e-4
+"""Windows' worth of the budget below which nothing was used: less than a row."""
 _HEADS = 10.0
 """Weight of what an action earns and accepts against the error of Q."""
+
+
+class _Parts(NamedTuple):
+    """Of G windows with K states each and A actions, or 1 that was chosen."""
+
+    q: th.Tensor  # (G, K, A)
+    earned: tuple[th.Tensor, th.Tensor]  # (G, K, A) each: within the budget, and where it does not reach
+    accepted: tuple[th.Tensor, th.Tensor]  # likewise, as shares of the rows
+    apart: th.Tensor  # (G, 4 A) by how much these windows differ from others in all four
 
 
 class ExitQNetwork(BasePolicy):
@@ -61,8 +72,6 @@ class ExitQNetwork(BasePolicy):
     takes_groups = True
     budget_price: th.Tensor
     accept_price: th.Tensor
-    running_mean: th.Tensor
-    running_square: th.Tensor
     running_demand: th.Tensor
     running_seen: th.Tensor
     running_use: th.Tensor
@@ -86,54 +95,37 @@ class ExitQNetwork(BasePolicy):
         self.register_buffer("budget_price", pairs[:, 0].clone())  # (J,)
         self.register_buffer("accept_price", pairs[:, 1].clone())  # (J,)
         seen = sum(self.slices[name].stop - self.slices[name].start for name in _SEEN) + 1
-        self.embed = nn.Sequential(nn.Linear(seen, hidden), nn.SiLU(), nn.Linear(hidden, _EMBEDDING), nn.SiLU())
-        self.register_buffer("running_mean", th.zeros(_EMBEDDING))
-        self.register_buffer("running_square", th.ones(_EMBEDDING))
         self.register_buffer("running_demand", th.full((actions,), 0.2))
         self.register_buffer("running_seen", th.zeros(_REMEMBERED, seen))
         self.register_buffer("running_use", th.full((_REMEMBERED, actions), 0.2))
         self.register_buffer("running_count", th.zeros(1))
-        self.usual = nn.Parameter(th.zeros(actions))  # what an action earns in a window, less what all have in common
-        self.apart = nn.Linear(_EMBEDDING, actions, bias=False)  # by how much this window differs
+        # what an action earns, less what all have in common, and accepts, each within the budget and where it does not reach
+        self.earns, self.keeps = Head(seen, 2 * actions, hidden, 0.0), Head(seen, 2 * actions, hidden, 0.8)
         self.lasting = nn.Parameter(th.full((1,), -0.25))  # which share of the windows to come will be like this one
-        self.over = nn.Parameter(th.zeros(actions))  # what it earns more or less where the budget does not reach
-        self.kept = nn.Parameter(th.full((2, actions), 0.8))  # accepted share, and where the budget does not reach
-        self.kept_apart = nn.Linear(_EMBEDDING, 2 * actions, bias=False)
-        with th.no_grad():
-            self.apart.weight.mul_(0.05)
-            self.kept_apart.weight.mul_(0.05)
 
     def _context(self, first: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
-        """Normalised embedding of what the windows look like ``(G, 16)`` and demand of each action ``(G, A)``."""
+        """What is seen of windows ``(G, S)`` and the demand of each action ``(G, A)``."""
         part = {name: first[:, place] for name, place in self.slices.items()}
         fresh = (part["profile"].sum(dim=1, keepdim=True) == 0).float()
         seen = th.cat([*(part[name] * _SCALES[name] for name in _SEEN), fresh], dim=1)
-        x = self.embed(seen)
         if self.training:
-            self._remember(x.detach(), seen, part["demand"], fresh[:, 0] == 0)
-        return self._normal(x), fresh * self.running_demand + (1 - fresh) * part["demand"]
+            self._remember(seen, part["demand"], fresh[:, 0] == 0)
+        return seen, fresh * self.running_demand + (1 - fresh) * part["demand"]
 
     @th.no_grad()
-    def _remember(self, x: th.Tensor, seen: th.Tensor, demand: th.Tensor, known: th.Tensor) -> None:
-        """Move the running means, and let a window of this batch stand for those to come in place of the oldest one."""
-        self.running_mean.lerp_(x.mean(dim=0), _MOMENTUM)
-        self.running_square.lerp_(x.square().mean(dim=0), _MOMENTUM)
+    def _remember(self, seen: th.Tensor, demand: th.Tensor, known: th.Tensor) -> None:
+        """Let a window of this batch stand for those to come in place of the oldest one."""
         at = int(self.running_count) % _REMEMBERED
         if known.any():
             self.running_demand.lerp_(demand[known].mean(dim=0), _MOMENTUM)
             self.running_seen[at], self.running_use[at] = seen[known][0], demand[known][0]
             self.running_count += 1
 
-    def _normal(self, x: th.Tensor) -> th.Tensor:
-        spread = (self.running_square - self.running_mean.square()).clamp(min=1e-4).sqrt()
-        return (x - self.running_mean) / spread
-
     def _to_come(self) -> th.Tensor:
         """What a window to come earns at each pair of prices, mean over those remembered ``(J,)``."""
         count = max(min(int(self.running_count), _REMEMBERED), 1)
-        x = self._normal(self.embed(self.running_seen[:count]))
-        earned = self.usual + self.apart(x)
-        kept = th.sigmoid(_STEEP * (self.kept.flatten() + self.kept_apart(x))).chunk(2, dim=1)[0].detach()
+        earned = self.earns(self.running_seen[:count])[0].chunk(2, dim=1)[0]
+        kept = th.sigmoid(_STEEP * self.keeps(self.running_seen[:count])[0]).chunk(2, dim=1)[0].detach()
         return self._at_prices(earned, self.running_use[:count], kept).mean(dim=0)
 
     def _at_prices(self, earned: th.Tensor, uses: th.Tensor, kept: th.Tensor) -> th.Tensor:
@@ -142,31 +134,31 @@ class ExitQNetwork(BasePolicy):
         parts = th.stack([uses, kept], dim=2)  # (M, A, 2)
         return (earned[..., None] + parts @ prices).amax(dim=1)
 
-    def _parts(self, groups: th.Tensor, chosen: th.Tensor | None) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
-        """Q, what is earned now and the accepted share, ``(G, K, A)`` each, or ``(G, K, 1)`` of the actions ``chosen``; and by
-        how much this window differs in either, ``(G, 3 A)``."""
+    def _parts(self, groups: th.Tensor, chosen: th.Tensor | None) -> _Parts:
+        """Q and what it is made of, for all actions, or for those ``chosen`` ``(G, K, 1)``."""
         first = groups[:, 0]
-        x, demand = self._context(first)
-        apart = self.apart(x)
-        kept_apart = self.kept_apart(x)
-        kept = th.sigmoid(_STEEP * (self.kept.flatten() + kept_apart))
+        seen, demand = self._context(first)
+        earns, apart = self.earns(seen, self.training)
+        kept, kept_apart = self.keeps(seen, self.training)
+        kept = th.sigmoid(_STEEP * kept)
         n = (first[:, self.slices["time"]] * self.windows)[:, None]  # (G, 1, 1) windows left, this one among them
         todo = (n - 1).clamp(min=0)
         lasting = th.sigmoid(_STEEP * self.lasting)
-        alike = self._at_prices(self.usual + apart, demand, kept.chunk(2, dim=1)[0].detach())
+        alike = self._at_prices(earns.chunk(2, dim=1)[0], demand, kept.chunk(2, dim=1)[0].detach())
         planes = todo[:, 0] * (lasting * alike + (1 - lasting) * self._to_come())  # (G, J)
 
         def of(values: th.Tensor) -> th.Tensor:
             wide = values[:, None].expand(-1, groups.shape[1], -1)
             return wide if chosen is None else wide.gather(2, chosen)
 
-        uses, keeps, keeps_over = of(demand), *(of(half) for half in kept.chunk(2, dim=1))
+        uses = of(demand)
+        earns_within, earns_over = (of(half) for half in earns.chunk(2, dim=1))
+        keeps, keeps_over = (of(half) for half in kept.chunk(2, dim=1))
         have = groups[..., self.slices["budget"].start + 1][..., None] * n  # (G, K, 1) windows of rows that may go on
         need = groups[..., self.slices["acceptance"].start + 1][..., None] * n
         # the next window's demand is known to some ten percent: the edge of the budget is a slope
         over = ((1.12 * uses - have) / (0.24 * uses + 1e-4)).clamp(0, 1)
         accepted = keeps + (keeps_over - keeps) * over
-        earned = of(self.usual + apart) + of(self.over.expand_as(apart)) * over
         after, lack = (have - uses * (1 - over)).clamp(min=0), need - accepted
         if self.training and chosen is not None:
             # what is left is priced at the scale of one window, what an action leaves at that of its effect
@@ -175,7 +167,13 @@ class ExitQNetwork(BasePolicy):
             value = left + (worth - worth.detach())
         else:
             value = self._least(after, lack, planes)
-        return (earned + value) * (n > 0.5), earned, accepted, th.cat([apart, kept_apart], dim=1)
+        earned = earns_within + (earns_over - earns_within) * over
+        return _Parts(
+            (earned + value) * (n > 0.5),
+            (earns_within, earns_over),
+            (keeps, keeps_over),
+            th.cat([apart, kept_apart], dim=1),
+        )
 
     def _least(self, after: th.Tensor, lack: th.Tensor, planes: th.Tensor) -> th.Tensor:
         """The least plane at each state ``(G, K, A)``."""
@@ -186,7 +184,7 @@ class ExitQNetwork(BasePolicy):
 
     def forward(self, obs: th.Tensor) -> th.Tensor:
         """Q-values of all actions; see the class."""
-        q = self._parts(obs if obs.dim() == 3 else obs[:, None], None)[0]
+        q = self._parts(obs if obs.dim() == 3 else obs[:, None], None).q
         return q if obs.dim() == 3 else q[:, 0]
 
     def _predict(self, observation: Any, deterministic: bool = True) -> th.Tensor:
@@ -200,18 +198,24 @@ class ExitQNetwork(BasePolicy):
         ``obs``, ``next_obs`` ``(G, K, L)``; ``actions``, ``rewards``, ``target`` ``(G, K, 1)``. All but the accepted share is
         compared within groups, which see the same window: its own difficulty is no concern of any action.
         """
-        q, earned, accepted, apart = self._parts(obs, actions)
-        time, so_far = self.slices["time"].start, self.slices["acceptance"].start
-        n = (obs[:, :1, time] * self.windows)[..., None]  # (G, 1, 1)
+        parts = self._parts(obs, actions)
+        so_far, budget = self.slices["acceptance"].start, self.slices["budget"].start + 1
+        n = obs[:, :1, self.slices["time"]] * self.windows  # (G, 1, 1)
         done = self.windows - n
         seen = next_obs[..., so_far, None] * (done + 1) - obs[..., so_far, None] * done
-        last = n < 1.5  # its reward holds the charge for what lacks
-        error = F.smooth_l1_loss(_centred(q) / n, _centred(target) / n)
-        of_earned = (_centred(earned) - _centred(rewards)).square().mul(~last).mean()
-        of_accepted = (accepted - seen).square().mul(done > 0.5).mean()
+        used = obs[..., budget, None] * n - next_obs[..., budget, None] * (n - 1)
+        demand = obs[..., self.slices["demand"]].gather(2, actions)
+        over = (demand > _NOTHING) & (used < _NOTHING)  # the budget did not reach
+        earned, accepted = (th.where(over, *both[::-1]) for both in (parts.earned, parts.accepted))
+        last = n < 1.5  # its reward holds the charge for what lacks, and nothing shows what it used
+        error = F.smooth_l1_loss(_centred(parts.q) / n, _centred(target) / n)
+        off = earned - rewards
+        common = (off * ~over).sum(dim=1, keepdim=True) / (~over).sum(dim=1, keepdim=True).clamp(min=1)
+        of_earned = (off - th.where(over, common.detach(), common)).square().mul(~last).mean()
+        of_accepted = (accepted - seen).square().mul((done > 0.5) & ~last).mean()
         # an absolute value as penalty moves what it weighs by a fixed amount towards 0
         return error + _HEADS * (
-            of_earned + of_accepted + 2 * self.threshold * apart.abs().mean(dim=0).view(3, -1).mean(dim=1).sum()
+            of_earned + of_accepted + 2 * self.threshold * parts.apart.abs().mean(dim=0).view(4, -1).mean(dim=1).sum()
         )
 
 
