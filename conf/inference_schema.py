@@ -8,7 +8,7 @@ from typing import ClassVar
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from conf.fields import key, rule
+from conf.fields import key, rule, shown
 from conf.schema import FORMATS, MOST_SEED
 
 EXIT_NETWORKS = ("mlp", "mlp3", "mobilenet", "alexnet")
@@ -154,6 +154,41 @@ class EvaluateNetworkConfig:
 
 
 @dataclass
+class TreeConfig:
+    """Fit a decision tree to raw features, and write what it says about every row: a table of one exit for each month.
+
+    The tree that the networks are measured against. Tables of it beside those of a network, in their folder tree, are what the
+    policy tree of early exit plays.
+
+    Examples:
+        {command} out=tables/tree
+        {command} data=ids months=2016_01 out=tables/tree
+    """
+
+    COMMAND: ClassVar[str] = "python -m inference.tree"
+
+    data: list[str] = field(
+        default_factory=list,
+        metadata=rule(f"labelled rows, all of which get a table: {_DATA}", path=True, section="On what"),
+    )
+    months: list[str] = field(
+        default_factory=list,
+        metadata=rule(
+            "what the tree is fitted to: names of data's files, without ending (2016_01); empty: the first synthetic month"
+        ),
+    )
+    seed: int = key(0, "seed of the order in which equally good splits are tried", least=0, most=MOST_SEED)
+    out: str = key(MISSING, "folder of MONTH.csv; made where it is missing", path=True, section="Output")
+    packed: bool = key(False, "write MONTH.csv.gz instead")
+    format: str = key("text", "a table, or one JSON object", choices=FORMATS)
+
+    def check(self) -> None:
+        """Raise ValueError for files of which none is named: what the tree was fitted to says little about it."""
+        if self.data and not self.months:
+            raise ValueError(f"months is [] and data is {shown(self.data)}, expected those that the tree is fitted to")
+
+
+@dataclass
 class InferConfig:
     """Answer every row of a file by all exits; with thresholds also by the exit that is certain enough, or reject it.
 
@@ -207,6 +242,7 @@ for _name, _schema in (
     ("train", TrainNetworkConfig),
     ("calibrate", CalibrateConfig),
     ("evaluate", EvaluateNetworkConfig),
+    ("tree", TreeConfig),
     ("infer", InferConfig),
 ):
     _store.store(name=f"inference_{_name}_schema", node=_schema, provider="offramp")

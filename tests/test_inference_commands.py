@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,16 +21,19 @@ from conf.inference_schema import (
     InferConfig,
     SynthesizeConfig,
     TrainNetworkConfig,
+    TreeConfig,
 )
+from envs.early_exit.build import SHIPPED
+from envs.early_exit.costs import NetworkWork
 from envs.early_exit.table_file import load_table
 from envs.early_exit.thresholds_file import save_thresholds
 from envs.early_exit.types import Thresholds
-from envs.early_exit.work_file import load_work
-from inference import calibrate, evaluate, infer, synthesize, train
+from envs.early_exit.work_file import load_work, save_work
+from inference import calibrate, evaluate, infer, synthesize, train, tree
 from inference.early_exit.checkpoint import load_network
 from inference.early_exit.months import SYNTHETIC_SEED
 from inference.early_exit.networks import FAMILIES
-from inference.early_exit.rows import load_rows, save_rows
+from inference.early_exit.rows import Rows, load_rows, save_rows
 from inference.early_exit.synthetic import month
 from inference.early_exit.training import Training
 
@@ -38,6 +42,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], Any], tuple[str, ...]]] = {
     "train": (TrainNetworkConfig, train.run, ("data", "run_root", "resume")),
     "calibrate": (CalibrateConfig, calibrate.run, ("checkpoint", "data", "out", "plot")),
     "evaluate": (EvaluateNetworkConfig, evaluate.run, ("checkpoint", "data", "out")),
+    "tree": (TreeConfig, tree.run, ("data", "out")),
     "infer": (InferConfig, infer.run, ("checkpoint", "data", "thresholds", "out")),
 }
 SHORT = ("epochs=8", "widths=[8,16]", "progress=false")
@@ -179,6 +184,55 @@ def test_the_default_training_is_good_two_months_later(
     assert entry["accuracy"][1] > entry["accuracy"][0] + 0.005
 
 
+# --- tree ------------------------------------------------------------------------------------------------------------
+def test_the_shipped_tables_of_a_tree_are_those_that_the_command_makes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("tree", f"out={tmp_path}/tree", "packed=true", "format=json") == 0
+    found = json.loads(capsys.readouterr().out)
+    names = [path.name for path in sorted((SHIPPED / "tree").iterdir())]
+    assert names == sorted(path.name for path in SHIPPED.glob("month_*.csv.gz"))
+    assert names == sorted(path.name for path in (tmp_path / "tree").iterdir())
+    assert found["fitted_to"] == ["month_01"] and [one["month"] for one in found["months"]] == [n[:8] for n in names]
+    for name, one in zip(names, found["months"], strict=True):
+        made, shipped = tmp_path / "tree" / name, SHIPPED / "tree" / name
+        assert gzip.decompress(made.read_bytes()) == gzip.decompress(shipped.read_bytes()), name
+        table, network = load_table(shipped), load_table(SHIPPED / name)
+        assert table.exits == 1 and table.block_time is None and np.array_equal(table.label, network.label)
+        assert one["accuracy"] == pytest.approx((table.predicted[0] == table.label).mean())
+        assert one["rows"] == 5_000 and one["accuracy"] > 0.85
+
+
+def test_a_tree_is_that_of_scikit_learn_on_the_months_that_are_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its columns by name: those of the second file stand in another order."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    first, other = (load_rows(folder / "rows" / f"month_0{k}.csv") for k in (1, 2))
+    save_rows(first, tmp_path / "rows" / "2016_01.csv")
+    save_rows(Rows(other.names[::-1], other.features[:, ::-1], other.label), tmp_path / "rows" / "2016_02.csv")
+    asked = (f"data={tmp_path}/rows", f"out={tmp_path}/tables/tree", "seed=3")
+    assert call("tree", *asked, "months=2016_01") == 0
+    text = capsys.readouterr().out
+    assert "fitted to 2016_01" in text and "2016_02" in text
+    model = DecisionTreeClassifier(max_depth=8, min_samples_leaf=10, random_state=3).fit(first.features, first.labels)
+    for name, rows in (("2016_01", first), ("2016_02", other)):
+        table = load_table(tmp_path / "tables" / "tree" / f"{name}.csv")
+        share = model.predict_proba(rows.features)
+        assert np.array_equal(table.predicted[0], model.predict(rows.features)) and np.array_equal(
+            table.label, rows.label
+        )
+        assert np.array_equal(table.certainty[0], np.round(share.max(axis=1), 6))
+    # both months, in their order: not the same tree any more
+    assert call("tree", *asked, "months=[2016_02,2016_01]", "format=json") == 0
+    assert json.loads(capsys.readouterr().out)["fitted_to"] == ["2016_02", "2016_01"]
+    both = DecisionTreeClassifier(max_depth=8, min_samples_leaf=10, random_state=3)
+    both.fit(np.concatenate([other.features[:, ::-1], first.features[:, ::-1]]), np.append(other.labels, first.labels))
+    table = load_table(tmp_path / "tables" / "tree" / "2016_01.csv")
+    assert np.array_equal(table.predicted[0], both.predict(first.features[:, ::-1]))
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "sentence"),
     [
@@ -200,6 +254,39 @@ def test_the_default_training_is_good_two_months_later(
             "accept has 1 entries, expected 4",
         ),
         ("infer", ["checkpoint=a", "data=b", "out=c", "action=d"], "there is no file of thresholds"),
+        ("tree", [], "out is missing"),
+        ("tree", ["data={folder}/rows", "out={tmp}/t"], "rows], expected those that the tree is fitted to"),
+        ("tree", ["data={folder}/none", "months=a", "out={tmp}/t"], "none: there is no such file"),
+        ("tree", ["data={folder}/rows", "months=2016_01", "out={tmp}/t"], "expected out of month_01, month_02"),
+        ("tree", ["months=month_09", "out={tmp}/t"], "months has the entry month_09, expected out of month_01, "),
+        (
+            "tree",
+            ["months=[month_01,month_01]", "out={tmp}/t"],
+            "months names month_01 2 times, expected every month once",
+        ),
+        (
+            "tree",
+            ["data={folder}/shuffled_rows.csv", "months=shuffled_rows", "out={tmp}/t"],
+            "column 'class' is missing",
+        ),
+        (
+            "tree",
+            ["data=[{folder}/shuffled_rows.csv,{folder}/rows]", "months=month_01", "out={tmp}/t"],
+            "column 'class' is missing",
+        ),
+        ("tree", ["data={folder}/normal.csv", "months=normal", "out={tmp}/t"], "normal: has rows of one class alone"),
+        (
+            "tree",
+            ["data={folder}/rows", "months=month_01", "out={folder}/rows"],
+            "/rows, which holds data, expected a folder",
+        ),
+        (
+            "tree",
+            ["out={folder}/net"],
+            "/net, which holds tables of a network, expected a folder of its own ({folder}/net/tree)",
+        ),
+        ("tree", ["out={folder}/normal.csv"], "/normal.csv/month_01.csv: cannot be written (File exists)"),
+        ("tree", ["depth=3"], "depth is an unknown key"),
         ("synthesize", ["out={tmp}/rows", "months=0"], "months is 0, expected a whole number in 1..99"),
     ],
 )
@@ -208,10 +295,12 @@ def test_wrong_input_is_told_in_one_sentence(
 ) -> None:
     rows = month(0, SYNTHETIC_SEED, 20)
     save_rows(type(rows)(rows.names, rows.features, None), folder / "shuffled_rows.csv")
+    save_rows(type(rows)(rows.names, rows.features, np.zeros_like(rows.labels)), folder / "normal.csv")
+    save_work(NetworkWork((1, 1), (1, 1), (1, 0), 1), folder / "net" / "work.yaml")
     capsys.readouterr()
     assert call(command, *(text.format(folder=folder, tmp=tmp_path) for text in arguments)) == 2
     told = capsys.readouterr().err.strip()
-    assert sentence in told and "\n" not in told
+    assert sentence.format(folder=folder) in told and "\n" not in told
     assert not list(tmp_path.iterdir())
 
 

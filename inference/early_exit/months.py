@@ -46,3 +46,21 @@ def load_months(
         if sources.count(source) > 1:
             raise ValueError(f"data names {source} {sources.count(source)} times, expected every month once")
     return loaded
+
+
+def among(loaded: Sequence[Rows], months: Sequence[str]) -> list[Rows]:
+    """Those of loaded months that are named, in the order of ``months``.
+
+    Raises ``ValueError`` for a name that is none of theirs, or is there twice.
+    """
+    known = {rows.source: rows for rows in loaded}
+    # on a command line 2016_01 is also a way of writing the number 201601, and arrives as that
+    plain = {name.replace("_", ""): rows for name, rows in known.items()} | known
+    for month in months:
+        if month not in plain:
+            raise ValueError(f"months has the entry {month}, expected out of {', '.join(known)}")
+    found = [plain[month] for month in months]
+    for rows in found:
+        if found.count(rows) > 1:
+            raise ValueError(f"months names {rows.source} {found.count(rows)} times, expected every month once")
+    return found
