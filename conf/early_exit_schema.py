@@ -13,7 +13,7 @@ EXIT_PREFIX = "early_exit/"
 """What their names begin with where all environments' are taken: ``bursts`` is one of token-bucket offloading too."""
 EXIT_BASELINES = (
     "all-edge", "all-cloud", "static", "static-any", "mixture", "two-context", "adaptive-price", "belief-price", "lag-1",
-    "ewma", "static-hindsight", "knapsack", "cache",
+    "ewma", "static-hindsight", "knapsack", "cache", "tree",
 )  # fmt: skip
 """Names that optimal.early_exit.episode_gaps knows; repeated for the same reason."""
 

@@ -18,11 +18,11 @@ from agents.progress import bar
 from conf.benchmark_schema import BenchmarkConfig
 from conf.schema import EarlyExitConfig
 from envs._jit import announce_compilation
-from optimal.early_exit.cache_policy import Cache
-from optimal.early_exit.episode_gaps import BEST, bounds, references
+from optimal.early_exit.episode_gaps import BEST, bounds, check_references, references
 from optimal.early_exit.episode_milp import KnapsackPolicy
 from optimal.early_exit.episodes import Episodes
-from optimal.early_exit.playing import FUTURE, Game, Played, Policy, play
+from optimal.early_exit.outside import Outside, play_any
+from optimal.early_exit.playing import FUTURE, Game, Played, Policy
 
 RUN_S = 1.0
 """Seconds of a run of the knapsack's integer program, after which the best that it has found is played."""
@@ -39,9 +39,11 @@ def run(config: BenchmarkConfig) -> dict[str, Any]:
     check_played(folders, world)
     with announce_compilation():
         training, test = tuning_episodes(world), held_out_episodes(world, config.final_instances)
+    wanted = [one for one in config.baselines if one != BEST] + [BEST] * config.optimum
+    for episodes in (training, test):  # before minutes of training
+        check_references(episodes.world, wanted)
     name = name_of(config)
     folders += train_seeds(config, name)
-    wanted = [one for one in config.baselines if one != BEST] + [BEST] * config.optimum
     entries = entries_of_runs(folders, policy_of_run, config.device)
     title = title_of(world, test)
     result = compare(entries, wanted, training, test, title, seed=config.seed, progress=config.progress)
@@ -68,7 +70,7 @@ def compare(
     games = [Game.of(test, budget) for budget in test.world.budgets]
     names = list(dict.fromkeys([*baselines, *BASES]))
     with announce_compilation():
-        known: dict[str, Policy | Cache] = {one.name: one for one in references(training, names)}
+        known: dict[str, Policy | Outside] = {one.name: one for one in references(training, names)}
         known[BEST] = KnapsackPolicy(RUN_S)
         shown = [_play(entry.name, LEARNED, entry.policies, entry.labels, games, progress) for entry in entries]
         others = {name: _play(name, known[name].kind, [known[name]], [name], games, progress) for name in names}
@@ -88,7 +90,7 @@ def _play(
         for policy in policies:
             played.append([])
             for game in games:
-                played[-1].append(policy.play(game) if isinstance(policy, Cache) else play(policy, game))
+                played[-1].append(play_any(policy, game))
                 advance(sum(map(len, played)))
     return ExitPlayed(name, kind, labels, played, _seconds(policies[0], kind, games[0], played[0][0]))
 
@@ -98,7 +100,7 @@ def _seconds(policy: Any, kind: str, game: Game, played: Played) -> float:
 
     The median over windows: what else the machine does is no business of the policy. nan for what decides row by row.
     """
-    if isinstance(policy, Cache):
+    if isinstance(policy, Outside):
         return float("nan")
     if kind == FUTURE:
         return played.seconds / played.actions.size

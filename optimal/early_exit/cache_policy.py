@@ -11,16 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.early_exit.build import World
-from envs.early_exit.dynamics import COST, N_REPORT, R_FN, R_FP, R_OVER, R_REJECTED, R_SENT, R_SHORTFALL, R_USED
+from envs.early_exit.dynamics import S_CROSSES
 from envs.early_exit.types import ExitTable
 from optimal.early_exit.cache_kernel import play_rows
-from optimal.early_exit.episodes import Episodes, Floats
+from optimal.early_exit.episodes import Episodes
 from optimal.early_exit.limits import DEFAULT_MARGIN, Margin
+from optimal.early_exit.outside import Outside, played_by_counts
 from optimal.early_exit.playing import OUTSIDE, Game, Ints, Played
 
 
 @dataclass(frozen=True, eq=False)
-class Cache:
+class Cache(Outside):
     """One action in all windows, with a cache of what was sent: the best one on training episodes, by the same return."""
 
     training: Episodes
@@ -29,7 +30,7 @@ class Cache:
     kind: str = OUTSIDE
 
     def play(self, game: Game) -> Played:
-        """What it does in the episodes of a game."""
+        """See ``Outside``."""
         less = self.margin.game(self.training, game)
         actions = range(self.training.actions)
         best = int(np.argmax([play_cached(less, a).returns.mean() for a in actions]))
@@ -37,15 +38,9 @@ class Cache:
 
 
 def play_cached(game: Game, action: int) -> Played:
-    """Play one action with a cache in all windows.
-
-    Raises ``ValueError`` where rows have other costs than errors, rejections and being sent, or joules are the budget: nothing
-    is known then of what a cached row costs.
-    """
+    """Play one action with a cache in all windows. Raises ``ValueError`` as ``check_cache``."""
     world, episodes = game.world, game.episodes
-    prices, dynamics = world.dynamics.prices, world.dynamics
-    if prices.joule > 0 or prices.late > 0 or dynamics.most_use != 1.0:
-        raise ValueError("the cache counts rows alone, expected no price of joules or late rows and a budget of rows")
+    check_cache(world)
     part = world.generator.layout.slices["rows"]
     rows = np.ascontiguousarray(episodes.frames[:, :-1, part])
     counts = np.zeros((len(episodes), 5))
@@ -53,7 +48,22 @@ def play_cached(game: Game, action: int) -> Played:
     chosen = np.full(len(episodes), action, np.int64)
     fate, fallback = world.generator.months.fates, world.dynamics.physics[2]
     play_rows(rows, fate, fallback, point, np.empty(points, np.int64), game.limit, chosen, counts)
-    return _result(game, np.repeat(chosen[:, None], episodes.windows, axis=1), counts)
+    return played_by_counts("cache", game, np.repeat(chosen[:, None], episodes.windows, axis=1), counts)
+
+
+def check_cache(world: World) -> None:
+    """Raise ``ValueError`` for a world in which nothing is known of what a cached row costs.
+
+    That is where rows have other costs than errors, rejections and being sent, where joules are the budget, or where rows go
+    on to exit 2 without being sent.
+    """
+    dynamics = world.dynamics
+    if dynamics.prices.joule > 0 or dynamics.prices.late > 0 or dynamics.most_use != 1.0:
+        raise ValueError("the cache counts rows alone, expected no price of joules or late rows and a budget of rows")
+    if dynamics.stages[S_CROSSES, 1] == 0:
+        raise ValueError(
+            "the cache takes rows that go past exit 1 for sent, expected exit 2 to be the first one in the cloud"
+        )
 
 
 def looks(world: World) -> tuple[Ints, int]:
@@ -61,18 +71,3 @@ def looks(world: World) -> tuple[Ints, int]:
     whole = ExitTable.joined(list(world.generator.months.tables))
     values, point = np.unique(np.stack([whole.predicted[0], whole.certainty[0]]), axis=1, return_inverse=True)
     return point.reshape(-1).astype(np.int64), int(values.shape[1])
-
-
-def _result(game: Game, actions: Ints, counts: Floats) -> Played:
-    prices, size = game.world.dynamics.prices, game.world.generator.rows
-    rows = size * game.episodes.windows
-    fp, fn, rejected, sent, over = counts.T
-    lack = np.maximum(0.0, game.needed - (rows - rejected))
-    cost = prices.false_positive * fp + prices.false_negative * fn + prices.rejection * rejected + prices.send * sent
-    totals = np.zeros((len(counts), N_REPORT))
-    for at, values in (
-        (COST, cost / size), (R_FP, fp), (R_FN, fn), (R_REJECTED, rejected), (R_SENT, sent), (R_USED, sent),
-        (R_OVER, over), (R_SHORTFALL, lack),
-    ):  # fmt: skip
-        totals[:, at] = values
-    return Played("cache", OUTSIDE, actions, -cost / size - game.price * lack, totals, game.limit, game.least, rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from envs.early_exit.build import World
 from optimal.early_exit.belief_policy import BeliefPrice
-from optimal.early_exit.cache_policy import Cache
+from optimal.early_exit.cache_policy import Cache, check_cache
 from optimal.early_exit.clusters import cluster
 from optimal.early_exit.episode_milp import KnapsackPolicy, relaxed
 from optimal.early_exit.episodes import Episodes, Floats
 from optimal.early_exit.fixed_policies import Contexts, Mixture, Static, StaticHindsight, all_cloud, all_edge
 from optimal.early_exit.knapsack import Knapsack
-from optimal.early_exit.playing import Game, Played, Policy, play
+from optimal.early_exit.outside import Outside, play_any
+from optimal.early_exit.playing import Game, Played, Policy
 from optimal.early_exit.price_policies import TunedAdaptivePrice
 from optimal.early_exit.retuned_policies import Retuned
+from optimal.early_exit.tree_policy import Tree, tree_table
 
 BASE, BEST = "static", "knapsack"
 """The policies between which the share of the gap runs from 0 to 1."""
@@ -29,22 +31,42 @@ DRAWS = 2_000
 
 REFERENCES = (
     "all-edge", "all-cloud", "static", "static-any", "mixture", "two-context", "adaptive-price", "belief-price", "lag-1",
-    "ewma", "static-hindsight", "knapsack", "cache",
+    "ewma", "static-hindsight", "knapsack", "cache", "tree",
 )  # fmt: skip
 """Names of all references."""
+BEYOND = ("cache", "tree")
+"""Those that do what no action can."""
+NEEDS: dict[str, Callable[[World], object]] = {
+    "all-edge": lambda world: all_edge(world.actions),
+    "all-cloud": lambda world: all_cloud(world.actions),
+    "cache": check_cache,
+    "tree": tree_table,
+}
+"""References that not every world has what it takes for; each raises ``ValueError`` for one that has not."""
 
 
-def references(training: Episodes, names: Sequence[str] = REFERENCES) -> list[Policy | Cache]:
-    """The references of these names, in their order in ``REFERENCES``.
+def check_references(world: World, names: Sequence[str]) -> None:
+    """Raise ``ValueError`` for a name that is no reference, and for a reference that cannot be played in a world.
 
-    What they learn they learn from training episodes, of a world with the same menu. Raises ``ValueError`` for a name that is
-    none, and where the menu lacks an action that one of them needs.
+    That is where the menu lacks an action that it needs, where nothing is known of what a cached row costs, or where a tree has
+    no tables. What trains for long asks first, of the months of training and of those of the tests.
     """
     for name in names:
         if name not in REFERENCES:
             raise ValueError(f"{name} is no reference of early exit, expected out of {', '.join(REFERENCES)}")
+        if name in NEEDS:
+            NEEDS[name](world)
+
+
+def references(training: Episodes, names: Sequence[str] = REFERENCES) -> list[Policy | Outside]:
+    """The references of these names, in their order in ``REFERENCES``.
+
+    What they learn they learn from training episodes, of a world with the same menu. Raises ``ValueError`` as
+    ``check_references``.
+    """
+    check_references(training.world, names)
     actions, mixture = training.world.actions, lru_cache(lambda: Mixture(training, Contexts()))
-    makers: dict[str, Callable[[], Policy | Cache]] = {
+    makers: dict[str, Callable[[], Policy | Outside]] = {
         "all-edge": lambda: all_edge(actions),
         "all-cloud": lambda: all_cloud(actions),
         "static": lambda: Static(training),
@@ -58,6 +80,7 @@ def references(training: Episodes, names: Sequence[str] = REFERENCES) -> list[Po
         "static-hindsight": lambda: StaticHindsight(),
         "knapsack": lambda: KnapsackPolicy(),
         "cache": lambda: Cache(training),
+        "tree": lambda: Tree(training),
     }
     return [makers[name]() for name in REFERENCES if name in names]
 
@@ -146,7 +169,7 @@ class Comparison:
 
 
 def compare(
-    policies: Sequence[Policy | Cache],
+    policies: Sequence[Policy | Outside],
     test: Episodes,
     budget: float | None = None,
     least: float | None = None,
@@ -157,9 +180,8 @@ def compare(
     """Play policies on test episodes; budget and least acceptance as of ``Game.of``. ``bounded``: compute the bound too."""
     game, found = Game.of(test, budget, least), []
     for policy in policies:
-        started = time.perf_counter()
-        found.append(policy.play(game) if isinstance(policy, Cache) else play(policy, game))
-        say(f"{policy.name}: {found[-1].cost_per_row.mean():.5f} in {time.perf_counter() - started:.1f} s")
+        found.append(play_any(policy, game))
+        say(f"{policy.name}: {found[-1].cost_per_row.mean():.5f} in {found[-1].seconds:.1f} s")
     return Comparison(game.budget, game.least, tuple(found), bounds(game) if bounded else None)
 
 
