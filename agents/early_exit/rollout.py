@@ -16,8 +16,8 @@ from agents.run_folder import RunFolder
 from conf.messages import UserError
 from conf.schema import EarlyExitConfig, RolloutConfig, check_baselines
 from envs._jit import announce_compilation
-from optimal.early_exit.episode_gaps import references
-from optimal.early_exit.playing import OUTSIDE, Game, Policy, play
+from optimal.early_exit.episode_gaps import BEYOND, references
+from optimal.early_exit.playing import Game, Policy, play
 
 SHARES = {"errors": "wrong", "rejected": "rejected", "sent": "sent"}
 """Shares of the rows that are told, and what they are called."""
@@ -65,10 +65,10 @@ def run(config: RolloutConfig) -> dict[str, Any]:
 
 def _baseline(name: str, world: EarlyExitConfig) -> Policy:
     check_baselines([name], world)
-    with announce_compilation():
-        policy: Any = references(tuning_episodes(world), [name])[0]
-    if policy.kind == OUTSIDE:
+    if name in BEYOND:
         raise UserError(
             f"baseline is {name}, which does what no action can, expected one that the environment lets play"
         )
+    with announce_compilation():
+        policy: Any = references(tuning_episodes(world), [name])[0]
     return policy  # type: ignore[no-any-return]

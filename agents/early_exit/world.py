@@ -11,7 +11,7 @@ import numpy as np
 from agents.counterfactual import CounterfactualReplayBuffer
 from agents.curves import LEARNING_COLUMNS
 from agents.dqn import MaskableDQN
-from agents.early_exit.held_out import held_out_episodes, rows_of_config, title_of, tuning_episodes
+from agents.early_exit.held_out import check_playable, held_out_episodes, rows_of_config, title_of, tuning_episodes
 from agents.early_exit.learned import LearnedExitPolicy
 from agents.early_exit.network import ExitPolicy
 from agents.early_exit.scores import ExitScores
@@ -72,21 +72,23 @@ class EarlyExitWorld:
     def policy(self, config: TrainConfig) -> tuple[Any, dict[str, Any]]:
         """See ``World``."""
         agent, env = cast(DqnConfig, config.agent), cast(EarlyExitConfig, config.env)
-        if agent.policy == "exit":
-            if not agent.masked or agent.replay != "counterfactual":
-                raise UserError("agent.policy is exit, expected agent.masked=true and agent.replay=counterfactual")
-            world = rows_of_config(env)
-            layout = {name: (place.start, place.stop) for name, place in world.dynamics.observed.layout.items()}
-            return ExitPolicy, {
-                "layout": layout,
-                "windows": env.windows,
-                "shortfall": 0.0 if env.constraint == "none" else env.shortfall,
-                "threshold": threshold_of(world),
-                "hidden": agent.hidden,
-            }
-        if agent.policy != "mlp":
+        if agent.policy not in ("exit", "mlp"):
             raise UserError(f"agent.policy is {agent.policy}, which is not for early exit, expected exit or mlp")
-        return (MaskedDQNPolicy if agent.masked else "MlpPolicy"), {"net_arch": [agent.hidden] * agent.layers}
+        if agent.policy == "exit" and not (agent.masked and agent.replay == "counterfactual"):
+            raise UserError("agent.policy is exit, expected agent.masked=true and agent.replay=counterfactual")
+        with announce_compilation():
+            check_playable(env, config.baselines)  # what is played after minutes of training
+        if agent.policy == "mlp":
+            return (MaskedDQNPolicy if agent.masked else "MlpPolicy"), {"net_arch": [agent.hidden] * agent.layers}
+        world = rows_of_config(env)
+        layout = {name: (place.start, place.stop) for name, place in world.dynamics.observed.layout.items()}
+        return ExitPolicy, {
+            "layout": layout,
+            "windows": env.windows,
+            "shortfall": 0.0 if env.constraint == "none" else env.shortfall,
+            "threshold": threshold_of(world),
+            "hidden": agent.hidden,
+        }
 
     def replay(self, config: TrainConfig, env: Any) -> dict[str, Any]:
         """See ``World``."""
@@ -121,6 +123,8 @@ def score_all(
 ) -> ExitScores:
     """Every policy on the same episodes of the test months, within every budget of the training."""
     with announce_compilation():
+        if baselines:
+            check_playable(env, baselines)
         test = held_out_episodes(env, episodes, seed)
         others = references(tuning_episodes(env), baselines) if baselines else []
     chosen: list[Policy | Any] = [*learned, *others]
