@@ -169,6 +169,8 @@ def make_world(
     for name, whole in (("label_delay", 0 if label_delay is None else label_delay), ("remote_from", remote_from)):
         if not isinstance(whole, int | np.integer):
             raise ValueError(f"{name} is {whole!r}, expected a whole number")
+    if not isinstance(include_latent, bool | np.bool_):
+        raise ValueError(f"include_latent is {include_latent!r}, expected true or false")
     if not 0 <= least_acceptance <= 1:
         raise ValueError(f"least_acceptance is {least_acceptance}, expected a number in 0..1")
     if not 0 <= margin <= 1:
