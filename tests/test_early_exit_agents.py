@@ -132,6 +132,13 @@ def test_nothing_is_to_be_had_without_a_window(model: MaskableDQN) -> None:
         assert (net(states) == 0).all()
 
 
+def test_the_compiled_least_plane_is_that_of_tensors(model: MaskableDQN) -> None:
+    net, states = network_and_states(model)
+    with th.no_grad():
+        compiled = net(states)
+    np.testing.assert_allclose(net(states).detach().numpy(), compiled.numpy(), atol=2e-5)
+
+
 def test_more_budget_is_never_worse_and_more_acceptance_needed_never_better(model: MaskableDQN) -> None:
     net, states = network_and_states(model)
     n = (states[:, net.slices["time"]] * net.windows)[:, 0]

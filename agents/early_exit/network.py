@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 from torch.nn import functional as F
 
 from agents.early_exit.heads import Head
+from agents.early_exit.planes import least_plane
 from agents.masking import MaskedDQNPolicy
 
 _BUDGET_PRICES = (
@@ -177,6 +179,11 @@ class ExitQNetwork(BasePolicy):
 
     def _least(self, after: th.Tensor, lack: th.Tensor, planes: th.Tensor) -> th.Tensor:
         """The least plane at each state ``(G, K, A)``."""
+        if not th.is_grad_enabled() and after.device.type == "cpu":
+            flat = [part.flatten(1).contiguous().numpy() for part in (after, lack)]
+            out = np.empty_like(flat[0])
+            least_plane(*flat, planes.numpy(), self.budget_price.numpy(), self.accept_price.numpy(), out)
+            return th.from_numpy(out).view_as(after)
         states = th.stack([after, lack], dim=3).flatten(1, 2)  # (G, K A, 2)
         prices = th.stack([self.budget_price, -self.accept_price])  # (2, J)
         each = th.baddbmm(planes[:, None], states, prices.expand(len(states), -1, -1))
