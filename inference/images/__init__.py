@@ -1,0 +1,1 @@
+"""Labelled images: the public formats of classification data sets, and a small set that is always there."""
