@@ -31,7 +31,7 @@ from conf.fields import flat, shown
 from conf.inference_schema import TrainNetworkConfig
 from conf.messages import UserError, one_line
 from envs.atomic import atomic_path, write_text_atomic
-from inference.early_exit.checkpoint import UNREADABLE, check_archive
+from inference.checkpoint_file import UNREADABLE, check_archive
 from inference.early_exit.training import TrainingState
 
 FORMAT, VERSION = "offramp/early-exit-run", 1
