@@ -52,6 +52,7 @@ class Splits:
     train: ImageSet
     validation: ImageSet
     test: ImageSet
+    notice: str = ""  # what a user should know of how it was cut; one sentence or nothing
 
     def __post_init__(self) -> None:
         for part, images in (("validation", self.validation), ("test", self.test)):

@@ -1,0 +1,31 @@
+"""Data sets by name."""
+
+from __future__ import annotations
+
+from inference.images.digits import SIDE, digits
+from inference.images.image_set import Splits
+from inference.images.split import without_test
+
+DATASETS = ("digits", "mnist", "cifar10", "folder")
+"""Names that ``load_images`` knows."""
+
+
+def load_images(dataset: str, folder: str | None, *, side: int | None = None, seed: int = 0) -> Splits:
+    """A data set in three parts; the same arguments always give the same ones.
+
+    Args:
+        dataset: one of ``DATASETS``.
+        folder: where its files are; None for digits, which comes with scikit-learn.
+        side: height and width that all pictures are brought to; None: as they are (digits: 28).
+        seed: of the split.
+
+    Raises:
+        ValueError: one sentence on what is missing or wrong, with the file.
+    """
+    if dataset not in DATASETS:
+        raise ValueError(f"dataset is {dataset}, expected one of {', '.join(DATASETS)}")
+    if side is not None and side < 1:
+        raise ValueError(f"side is {side}, expected a whole number >= 1")
+    if dataset == "digits":
+        return without_test("digits", digits(side or SIDE), seed)
+    raise ValueError(f"dataset is {dataset}, which cannot be read yet, expected digits")
