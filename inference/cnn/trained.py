@@ -75,7 +75,7 @@ class TrainedCnn:
         if images.dtype != np.uint8 or images.shape[1:] != self.shape:
             is_now = f"{images.dtype} of {images.shape}"
             raise ValueError(f"images are {is_now}, expected uint8 of {('N', *self.shape)} for {self.spec}")
-        return self.standardise(torch.from_numpy(np.ascontiguousarray(images)).to(self.device).float() / 255)
+        return self.standardise(torch.from_numpy(np.array(images)).to(self.device).float() / 255)
 
     @torch.no_grad()
     def logits(self, images: NDArray[np.uint8], batch: int = 256) -> NDArray[np.float32]:
