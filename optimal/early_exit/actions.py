@@ -1,14 +1,15 @@
 """A menu of actions: few sets of thresholds that serve many needs, from calibration tables.
 
 A *need* is a price of sending a row and one of rejecting it, or a limit of the rows sent and of those accepted. The best choice
-of levels for each need on each table is found exactly among all; from these the menu is picked greedily, each time the one that
-lowers the summed cost of all needs most (within 1 - 1/e of the best menu of that size: Nemhauser, Wolsey and Fisher, 1978).
+of levels for each need on each table is found, among all of them for one exit or two, by descent over pairs of exits for more;
+from these the menu is picked greedily, each time the one that lowers the summed cost of all needs most (within 1 - 1/e of the
+best menu of that size: Nemhauser, Wolsey and Fisher, 1978).
 Levels respect mass points (``levels.mass_aware``), so shares in between that no threshold reaches are not pretended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,9 @@ from envs.early_exit.outcomes import FATES, fates
 from envs.early_exit.types import N_CLASSES, ExitTable, Thresholds
 from optimal.early_exit.action_grid import Grid, Ints
 from optimal.early_exit.episodes import Floats
-from optimal.early_exit.levels import ALL, NONE, mass_aware
+from optimal.early_exit.exit_choices import Aim, Choices, Search
+from optimal.early_exit.levels import ALL, EXITS, NONE, by_exit, mass_aware
+from optimal.early_exit.uses import uses_of
 
 SEND_PRICES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 REJECT_PRICES = (0.0, 0.1, 0.3, 0.7, 3.0)
@@ -54,14 +57,28 @@ def needs() -> list[Need]:
     return priced + [Need(0.0, 0.0, sent, accepted) for sent in SENT_LIMITS for accepted in ACCEPT_LIMITS]
 
 
-def shares(table: ExitTable, thresholds: Thresholds) -> Floats:
-    """Shares of the rows of a table by action ``(A, 4)``: false positives, false negatives, accepted, past exit 1."""
-    fate = fates(table, thresholds)
-    counts = np.stack([np.bincount(one, minlength=FATES * table.exits) for one in fate])
+def shares(table: ExitTable, thresholds: Thresholds, use: Floats | None = None) -> Floats:
+    """Shares of the rows of a table by action ``(A, 4)``: false positives, false negatives, accepted, sent.
+
+    ``use`` ``(E,)``: what a row counts as sent that ends at each exit; none: 1 past exit 1.
+    """
+    counts = _counted(table, thresholds)
     numbers = np.arange(counts.shape[1])
     answered, attack, says = (numbers & 8) == 0, (numbers & 1) > 0, (numbers & 2) > 0
-    masks = (answered & says & ~attack, answered & ~says & attack, answered, numbers >= FATES)
-    return np.stack([counts[:, mask].sum(axis=1) for mask in masks], axis=1) / len(table)
+    used = (uses_of(table.exits) if use is None else use)[numbers // FATES]
+    columns = (answered & says & ~attack, answered & ~says & attack, answered, used)
+    return np.stack([(counts * column).sum(axis=1) for column in columns], axis=1) / len(table)
+
+
+def ended(table: ExitTable, thresholds: Thresholds) -> Floats:
+    """Share of the rows that end at each exit, answered or rejected, by action ``(A, E)``."""
+    counts = _counted(table, thresholds).reshape(len(thresholds), table.exits, FATES).sum(axis=2)
+    return np.asarray(counts / len(table), np.float64)
+
+
+def _counted(table: ExitTable, thresholds: Thresholds) -> Ints:
+    """Rows by fate and action ``(A, FATES * E)``."""
+    return np.stack([np.bincount(one, minlength=FATES * table.exits) for one in fates(table, thresholds)])
 
 
 def values(found: Floats, wanted: Sequence[Need], prices: RowPrices) -> Floats:
@@ -100,18 +117,52 @@ def best_of_grid(table: ExitTable, grid: Grid, wanted: Sequence[Need], prices: R
     return found[found >= 0]
 
 
+def best_of_search(table: ExitTable, choices: Choices, use: Floats, wanted: Sequence[Need], prices: RowPrices) -> Ints:
+    """For each need that can be met the options ``(E, 2)`` of the best choice that a search finds on a table.
+
+    What is best for one need is a start for the others that it serves better than their own, until there is none.
+    """
+    search, rows = Search.of(table, choices, use), len(table)
+    found = [search.best(aim_of(need, prices, rows)) for need in wanted]
+    better = True
+    while better:
+        index, better = np.stack([one for _, one in found]), False
+        value = values(shares(table, choices.thresholds(index), use), wanted, prices)
+        for number, (cost, _) in enumerate(found):
+            start = int(value[number].argmin())
+            if value[number, start] < cost / rows - 1e-9:
+                again = search.best(aim_of(wanted[number], prices, rows), [index[start]])
+                if again[0] < cost:
+                    found[number], better = again, True
+    return np.stack([one for cost, one in found if np.isfinite(cost)])
+
+
+def aim_of(need: Need, prices: RowPrices, rows: int) -> Aim:
+    """What a need asks of a search on a table of so many rows."""
+    slack = 5e-13  # of both limits together as much as in ``values``
+    return Aim(
+        prices.false_positive,
+        prices.false_negative,
+        prices.rejection + need.reject,
+        need.send,
+        (need.most_sent + slack) * rows,
+        (need.least_accepted - slack) * rows,
+    )
+
+
 def corners(exits: int) -> Thresholds:
-    """What is on every menu: exit 1 alone, and the last exit alone (every row goes on to it)."""
-    accept = np.full((2, exits, N_CLASSES), NONE)
-    accept[0, 0], accept[:, -1] = ALL, ALL
-    return Thresholds(accept, np.zeros_like(accept), ("exit 1 alone", f"exit {exits} alone"))
+    """What is on every menu: each exit alone, which answers every row."""
+    accept = np.full((exits, exits, N_CLASSES), NONE)
+    for k in range(exits):
+        accept[k, k:] = ALL
+    return Thresholds(accept, np.zeros_like(accept), tuple(f"exit {k} alone" for k in range(1, exits + 1)))
 
 
-def rejecting(thresholds: Thresholds) -> Thresholds:
-    """The same, but what would go past exit 1 is rejected there."""
-    accept, reject = thresholds.accept.copy(), np.zeros_like(thresholds.reject)
-    reject[:, 0] = NONE
-    accept[:, 1:] = ALL
+def rejecting(thresholds: Thresholds, stage: int = 0) -> Thresholds:
+    """The same, but what would go past exit ``stage`` (from 0) is rejected there."""
+    accept, reject = thresholds.accept.copy(), thresholds.reject.copy()
+    reject[:, stage], reject[:, stage + 1 :] = NONE, 0.0
+    accept[:, stage + 1 :] = ALL
     return Thresholds(accept, reject)
 
 
@@ -147,41 +198,66 @@ def curate(
     rejects: int = 5,
     reject_share: float = 0.15,
     prices: RowPrices | None = None,
+    use: Floats | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Thresholds:
     """At most ``count`` actions from calibration tables, named by what they do there, by the rows that they send.
 
-    ``levels``, ``rejects``: thresholds of each exit and class to choose from, and those of rejecting at exit 1.
-    ``reject_share``: of the menu that is kept for actions that send nothing. Raises ``ValueError`` for tables that do not fit,
-    or a menu of less than 2.
+    ``levels``, ``rejects``: thresholds of each exit and class to choose from, and those of rejecting before the last exit.
+    ``reject_share``: of the menu that is kept for actions that send nothing. ``use`` ``(E,)``: what a row counts as sent that
+    ends at each exit; none: 1 past exit 1. Raises ``ValueError`` for tables that do not fit, or a menu of less than 2 or less
+    than there are exits.
     """
-    if count < 2:
-        raise ValueError(f"number of actions is {count}, expected at least 2")
     whole = ExitTable.joined(list(tables))
+    if count < max(2, whole.exits):
+        raise ValueError(f"number of actions is {count}, expected at least {max(2, whole.exits)}")
     paid, wanted = prices or RowPrices(), needs()
-    candidates = [corners(whole.exits)]
-    grid = Grid.of(mass_aware(whole, levels), rejects)
+    used = uses_of(whole.exits) if use is None else use
     every = [whole, *tables] if len(tables) > 1 else [whole]
-    for number, table in enumerate(every, start=1):
-        say(f"table {number} of {len(every)}: {np.prod(grid.shape):,} choices")
-        candidates.append(grid.thresholds(np.unique(best_of_grid(table, grid, wanted, paid))))
-    candidates.append(rejecting(stacked(candidates[1:])))
-    pool = stacked(candidates)
+    found = list(_candidates(every, levels, rejects, wanted, paid, used, say))
+    variants = [rejecting(stacked(found), stage) for stage in range(whole.exits - 1)]
+    pool = stacked([corners(whole.exits), *found, *variants])
     kept = distinct(whole, pool)
     pool = Thresholds(pool.accept[kept], pool.reject[kept])
-    value = np.concatenate([values(shares(table, pool), wanted, paid) for table in every])
-    quiet = np.flatnonzero(shares(whole, pool)[:, 3] == 0.0)
-    must = _must(pool, quiet, value, max(1, round(reject_share * count)))
+    value = np.concatenate([values(shares(table, pool, used), wanted, paid) for table in every])
+    quiet = np.flatnonzero(shares(whole, pool, used)[:, 3] == 0.0)
+    must = _must(pool, quiet, value, max(1, round(reject_share * count)))[:count]
     order = np.array(must + [i for i in range(len(pool)) if i not in set(must)], np.int64)
     chosen = order[pick(len(must), value[:, order], count)]
-    return _named(whole, Thresholds(pool.accept[chosen], pool.reject[chosen]))
+    return _named(whole, Thresholds(pool.accept[chosen], pool.reject[chosen]), used)
+
+
+def _candidates(
+    tables: Sequence[ExitTable],
+    levels: int,
+    rejects: int,
+    wanted: Sequence[Need],
+    paid: RowPrices,
+    use: Floats,
+    say: Callable[[str], None],
+) -> Iterator[Thresholds]:
+    """What is best for some need on each table; ``tables``: the first one gives the levels."""
+    exits = tables[0].exits
+    if exits == EXITS:
+        grid = Grid.of(mass_aware(tables[0], levels), rejects)
+        for number, table in enumerate(tables, start=1):
+            say(f"table {number} of {len(tables)}: {np.prod(grid.shape):,} choices")
+            yield grid.thresholds(np.unique(best_of_grid(table, grid, wanted, paid)))
+        return
+    choices = Choices.of(by_exit(tables[0], levels), rejects)
+    if exits == 1:
+        yield choices.thresholds(choices.every())
+        return
+    for number, table in enumerate(tables, start=1):
+        say(f"table {number} of {len(tables)}: {len(wanted)} searches")
+        yield choices.thresholds(np.unique(best_of_search(table, choices, use, wanted, paid), axis=0))
 
 
 def _must(pool: Thresholds, quiet: Ints, value: Floats, count: int) -> list[int]:
-    """Both corners, and ``count`` actions that send nothing, the best for all needs first."""
+    """All corners, and ``count`` actions that send nothing, the best for all needs first."""
     ends = corners(pool.exits)
     found = []
-    for a in range(2):
+    for a in range(len(ends)):
         same = ((pool.accept == ends.accept[a]) & (pool.reject == ends.reject[a])).all(axis=(1, 2))
         found += np.flatnonzero(same).tolist()
     others = np.array([q for q in quiet if q not in found], np.int64)
@@ -190,16 +266,21 @@ def _must(pool: Thresholds, quiet: Ints, value: Floats, count: int) -> list[int]
     return found
 
 
-def _named(table: ExitTable, menu: Thresholds) -> Thresholds:
-    """Sorted by the share sent and accepted, with names that say these."""
-    fp, fn, accepted, sent = shares(table, menu).T
+def _named(table: ExitTable, menu: Thresholds, use: Floats) -> Thresholds:
+    """Sorted by the share sent and accepted, with names that say these, and with over two exits where rows end."""
+    fp, fn, accepted, sent = shares(table, menu, use).T
+    at = ended(table, menu)
     ends, names = corners(menu.exits), []
     for a in range(len(menu)):
-        text = f"send {100 * sent[a]:.1f} % accept {100 * accepted[a]:.1f} % wrong {100 * (fp[a] + fn[a]):.1f} %"
+        text = f"accept {100 * accepted[a]:.1f} % wrong {100 * (fp[a] + fn[a]):.1f} %"
+        if menu.exits > 1:
+            text = f"send {100 * sent[a]:.1f} % {text}"
+        if menu.exits > EXITS:
+            text += f" ends {'/'.join(f'{100 * share:.0f}' for share in at[a])} %"
         for e, name in enumerate(ends.names):
             if (menu.accept[a] == ends.accept[e]).all() and (menu.reject[a] == ends.reject[e]).all():
                 text = name
-        names.append(text + (" early reject" if sent[a] > 0 and (menu.reject[a, 0] > 0).any() else ""))
+        names.append(text + (" early reject" if at[a, 0] < 1 and (menu.reject[a, :-1] > 0).any() else ""))
     order = np.lexsort((accepted, sent))
     seen: dict[str, int] = {}
     unique = []

@@ -1,4 +1,4 @@
-"""Levels: the thresholds among which to choose, for each of two exits and each class that an exit may answer.
+"""Levels: the thresholds among which to choose, for each exit and each class that an exit may answer.
 
 A threshold between two neighbouring certainties decides like the upper of them, whatever a sum is rounded to: what is
 made from a table lies midway. The first level accepts all rows and the last none, so every rule is among them.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from envs.early_exit.types import ATTACK, DECIMALS, N_CLASSES, NORMAL, ExitTable, Thresholds
 
 EXITS = 2
-"""Exits that all of this package is about."""
+"""Exits of ``Levels``, and of all that is exact; ``by_exit`` makes levels of any number of exits."""
 ALL, NONE = 0.0, 2.0
 """Thresholds that every certainty reaches, and none."""
 NAMES = ("n1", "a1", "n2", "a2")
@@ -68,15 +68,15 @@ class Levels:
 
 def uniform(count: int) -> Levels:
     """``count`` even steps over [.5, 1], the range in which the paper searches. Raises ``ValueError`` below 2."""
-    if count < 2:
-        raise ValueError(f"number of levels is {count}, expected at least 2")
+    _check_count(count)
     steps = np.linspace(0.5, 1.0, count)
     return Levels(steps, steps, steps, steps)
 
 
 def all_distinct(table: ExitTable) -> Levels:
     """One level for every way in which a threshold can part the rows of ``table``: nothing is lost."""
-    return _made(table, lambda values, counts: np.arange(1, len(values)))
+    check_two_exits(table)
+    return Levels(*_made(table, lambda values, counts: np.arange(1, len(values))))
 
 
 def at_certainties(table: ExitTable) -> Levels:
@@ -95,8 +95,14 @@ def mass_aware(table: ExitTable, count: int) -> Levels:
     rows share ends up with a level on either side of it. Unsure rows weigh more, by the root of 1 - certainty: that brings
     fronts nearer to the exact one than equal weights. Raises ``ValueError`` below 2 levels.
     """
-    if count < 2:
-        raise ValueError(f"number of levels is {count}, expected at least 2")
+    _check_count(count)
+    check_two_exits(table)
+    return Levels(*by_exit(table, count))
+
+
+def by_exit(table: ExitTable, count: int) -> tuple[Floats, ...]:
+    """``mass_aware`` for any number E of exits: 2E arrays of levels, in the order n1, a1, n2, a2, n3, ..."""
+    _check_count(count)
     return _made(table, lambda values, counts: _even_parts(_weights(values, counts), count - 2))
 
 
@@ -115,18 +121,22 @@ def check_two_exits(table: ExitTable) -> None:
         raise ValueError(f"the table has {table.exits} exits, expected {EXITS}")
 
 
-def _made(table: ExitTable, cuts: _Cuts) -> Levels:
-    check_two_exits(table)
+def _check_count(count: int) -> None:
+    if count < 2:
+        raise ValueError(f"number of levels is {count}, expected at least 2")
+
+
+def _made(table: ExitTable, cuts: _Cuts) -> tuple[Floats, ...]:
     made = []
     for own in _certainties(table):
         values, counts = np.unique(own, return_counts=True)
         made.append(np.concatenate([[ALL], _between(values)[cuts(values, counts) - 1], [NONE]]))
-    return Levels(*made)
+    return tuple(made)
 
 
 def _certainties(table: ExitTable) -> list[Floats]:
     """Certainties by exit and class, in the order of ``NAMES``."""
-    pairs = [(stage, label) for stage in range(EXITS) for label in (NORMAL, ATTACK)]
+    pairs = [(stage, label) for stage in range(table.exits) for label in (NORMAL, ATTACK)]
     return [table.certainty[stage, table.predicted[stage] == label] for stage, label in pairs]
 
 
