@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from agents.cli import Interrupted, main
+from agents.cli import main
 from conf.inference_schema import TrainNetworkConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from inference.early_exit.training import TrainingSettings, TrainingState
+    from inference.early_exit.training import TrainingSettings
 
 
 def settle(config: TrainNetworkConfig, typed: Collection[str]) -> TrainNetworkConfig:
     """The config to train with: that of the run folder where one is resumed."""
     if config.resume is None:
         return config  # asked first: the rest imports torch
-    from inference.early_exit.run_folder import resumed
+    from inference.early_exit.run_folder import RUNS
 
-    return resumed(config, typed)
+    return RUNS.resumed(config, typed)
 
 
 def run(config: TrainNetworkConfig) -> dict[str, Any]:
     """Train, and leave a run folder; returns its path, epochs, seconds and the accuracy of every exit."""
     import torch
 
-    from agents.output import plain
-    from envs.atomic import write_text_atomic
-    from inference.early_exit import run_folder
     from inference.early_exit.checkpoint import TrainedNetwork
     from inference.early_exit.forward import score
     from inference.early_exit.months import load_months
     from inference.early_exit.networks import NetworkSpec
     from inference.early_exit.preprocessing import Preprocessor
     from inference.early_exit.rows import Rows
+    from inference.early_exit.run_folder import RUNS
     from inference.early_exit.training import Training
+    from inference.training_folder import finish, train_in
 
     torch.set_num_threads(config.threads)
     months = load_months(config.data, config.months, ("month_01",))
@@ -48,11 +43,9 @@ def run(config: TrainNetworkConfig) -> dict[str, Any]:
     preprocessor = Preprocessor.fit(rows.names, rows.features, spec.layout)
     network = spec.build()
     settings = _settings(config, len(network.exits))
-    folder, state, before = _start(config)
+    folder, state, before = RUNS.start(config, f"early-exit-{config.network}")
     training = Training(network, preprocessor(rows.features), labels, settings, state)
-    started = time.process_time()
-    _train(training, config, folder, before)
-    seconds = before + time.process_time() - started
+    seconds = train_in(folder, training, config, f"train {config.network}", before)
 
     notes = {"seed": config.seed, "epoch": training.state.best_epoch, "trained_on": [month.source for month in months]}
     model = TrainedNetwork(spec, network, preprocessor, notes=notes)
@@ -70,10 +63,7 @@ def run(config: TrainNetworkConfig) -> dict[str, Any]:
         "accuracy": accuracy.tolist(),
         "validation_accuracy": held if len(training.held) else None,
     }
-    run_folder.write_metrics(folder, training.state)
-    write_text_atomic(folder / "summary.json", json.dumps(plain(result), indent=2) + "\n")
-    model.save(folder / "network.pt")
-    (folder / "state.pt").unlink(missing_ok=True)
+    finish(folder, training.state, result, model.save)
     if config.format == "text":
         _print(result)
     return result
@@ -95,40 +85,6 @@ def _settings(config: TrainNetworkConfig, exits: int) -> TrainingSettings:
         config.patience,
         config.seed,
     )
-
-
-def _start(config: TrainNetworkConfig) -> tuple[Path, TrainingState | None, float]:
-    """The run folder, and the state and the seconds of a run that is gone on with."""
-    from pathlib import Path
-
-    from inference.early_exit import run_folder
-
-    if config.resume is None:
-        return run_folder.create_run(config), None, 0.0
-    state, seconds = run_folder.load_state(Path(config.resume)) or (None, 0.0)
-    return Path(config.resume), state, seconds
-
-
-def _train(training: Any, config: TrainNetworkConfig, folder: Path, before: float) -> None:
-    from agents.progress import bar
-    from inference.early_exit import run_folder
-
-    started, saved = time.process_time(), time.monotonic()
-    settings = training.settings
-    with bar(f"train {config.network}", settings.epochs, shown=config.progress) as tick:
-
-        def on_epoch(state: TrainingState) -> None:
-            nonlocal saved
-            tick(state.epoch)
-            if time.monotonic() - saved >= config.save_every:
-                run_folder.save_state(folder, state, before + time.process_time() - started)
-                run_folder.write_metrics(folder, state)
-                saved = time.monotonic()
-
-        try:
-            training.run(on_epoch)
-        except KeyboardInterrupt:
-            raise Interrupted(f"resume={folder} goes on from the last epoch that was saved") from None
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -23,9 +23,9 @@ from inference.early_exit.forward import BATCH, Scores, forward, score, scores_o
 from inference.early_exit.network import ExitNetwork
 from inference.early_exit.networks import FAMILIES, NetworkSpec, count_work
 from inference.early_exit.preprocessing import Preprocessor
-from inference.early_exit.run_folder import load_state, save_state
 from inference.early_exit.timing import stage_seconds
 from inference.early_exit.training import Training, TrainingSettings
+from inference.training_folder import load_state, save_state
 
 torch.set_num_threads(1)  # two are several times slower on a busy machine
 ROWS = synthetic.month(0, 0, 600)

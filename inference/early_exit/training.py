@@ -7,21 +7,18 @@ All that is random in an epoch follows from the seed and the number of the epoch
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from envs.early_exit.types import N_CLASSES
 from inference.early_exit.forward import forward
 from inference.early_exit.network import ExitNetwork, initialise
 from inference.early_exit.preprocessing import distinct
+from inference.epochs import EpochTraining, TrainingState
 
 MAX_NORM = 5.0
 """Gradients are scaled down to this norm: one bad batch must not kill the units of a network without normalisation."""
@@ -50,22 +47,8 @@ class TrainingSettings:
             raise ValueError(f"exit_weights is {list(self.exit_weights)}, expected numbers >= 0, one of them above")
 
 
-@dataclass
-class TrainingState:
-    """All that changes from epoch to epoch, as data that ``torch.save`` writes and ``torch.load`` reads safely."""
-
-    weights: dict[str, Tensor]
-    optimizer: dict[str, Any]
-    data: str  # digest of the rows that are trained on
-    epoch: int = 0  # epochs done
-    best_loss: float = math.inf  # of validation, or of training where none are kept apart
-    best_epoch: int = 0  # without patience the last one
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)  # one entry an epoch, the columns of metrics.csv
-
-
-class Training:
-    """A training run that can be stopped after any epoch and gone on with.
+class Training(EpochTraining):
+    """A training of all exits.
 
     Args:
         network: is initialised from the seed and changed in place.
@@ -99,33 +82,15 @@ class Training:
         self.distinct = torch.from_numpy(inputs[first])
         initialise(network, settings.seed)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-        digest = hashlib.sha256(inputs.tobytes() + labels.tobytes()).hexdigest()
-        if state is None:
-            state = TrainingState(network.state_dict(), self.optimizer.state_dict(), digest)
-        elif state.data != digest:
-            raise ValueError("the rows are not those that the run was started with, expected the same files")
-        else:
-            try:
-                network.load_state_dict(state.weights)
-            except RuntimeError as error:
-                raise ValueError("the state is of another network than the one that is trained") from error
-            self.optimizer.load_state_dict(state.optimizer)
-        self.state = state
+        data = (inputs, labels)
+        super().__init__(network, self.optimizer, settings.epochs, settings.learning_rate, data, "rows", state)
 
     @property
     def done(self) -> bool:
         """Whether the last epoch is over, or the loss has not fallen for as many epochs as patience lasts."""
         state, settings = self.state, self.settings
         out_of_patience = 0 < settings.patience <= state.epoch - state.best_epoch
-        return state.epoch >= settings.epochs or out_of_patience
-
-    def run(self, on_epoch: Callable[[TrainingState], None] | None = None) -> None:
-        """Train until ``done``, then take the weights of the best epoch; ``on_epoch`` is called after each."""
-        while not self.done:
-            self._epoch()
-            if on_epoch is not None:
-                on_epoch(self.state)
-        self.network.load_state_dict(self.state.best_weights)
+        return super().done or out_of_patience
 
     def _epoch(self) -> None:
         state, settings = self.state, self.settings
@@ -145,16 +110,9 @@ class Training:
         if len(self.held):
             losses, hits = self._validate()
             entry |= _columns("validation_loss", losses) | _columns("validation_accuracy", hits)
-        state.history.append(entry)
-        state.epoch += 1
-        state.weights, state.optimizer = self.network.state_dict(), self.optimizer.state_dict()
         loss = float(losses @ np.array(settings.exit_weights))
-        if not math.isfinite(loss):
-            raise ValueError(f"learning_rate is {settings.learning_rate}, with which the loss is no number any more")
         # with little validation data its loss picks an early epoch by chance; a cosine that ends at 0 needs no choice
-        if not settings.patience or loss < state.best_loss:
-            state.best_loss, state.best_epoch = loss, state.epoch
-            state.best_weights = {name: value.clone() for name, value in state.weights.items()}
+        self._close(entry, loss, best=not settings.patience or loss < state.best_loss)
 
     def _update(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """One step on ``rows``; sums of loss and hits over them ``(2, E)``."""
