@@ -51,7 +51,7 @@ COLUMNS: dict[str, str] = {
 """Column of metrics.csv -> meaning; the TensorBoard tags are ``offramp/<column>``."""
 
 
-FEW_MONTHS, MANY_WINDOWS = 0.03, 0.003
+FEW_MONTHS, MANY_WINDOWS = 0.01, 0.003
 """Differences between windows below that, per row, are left out: where months alone differ, and where windows of a month do."""
 
 
