@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from conf.fields import key, rule, shown
-from conf.schema import FORMATS, MOST_SEED
+from conf.schema import FORMATS, MOST_SEED, check_folder_name
 
 EXIT_NETWORKS = ("mlp", "mlp3", "mobilenet", "alexnet")
 """Names that inference.early_exit.networks knows; repeated because that module imports torch."""
@@ -88,8 +88,7 @@ class TrainNetworkConfig:
 
     def check(self) -> None:
         """Raise ValueError for a name that is no name of a folder, or widths of a network that has none."""
-        if self.name is not None and ("/" in self.name or self.name.startswith(".")):
-            raise ValueError(f"name is {self.name}, expected a name without / that does not begin with a point")
+        check_folder_name(self.name)
         if self.widths and not self.network.startswith("mlp"):
             raise ValueError(f"widths is {self.widths}, expected [] for network={self.network}, which has its own")
 

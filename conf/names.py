@@ -20,3 +20,9 @@ def check_baselines(names: list[str], env: EnvConfig) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"baselines has the entry {name}, expected out of {', '.join(known)} for {env.id}")
+
+
+def check_folder_name(name: str | None) -> None:
+    """Raise ValueError for the name of a run folder that is no name of a folder; None has one made."""
+    if name is not None and ("/" in name or name.startswith(".")):
+        raise ValueError(f"name is {name}, expected a name without / that does not begin with a point")

@@ -31,6 +31,7 @@ from conf.names import ALL_BASELINES as ALL_BASELINES
 from conf.names import FORMATS as FORMATS
 from conf.names import MOST_SEED as MOST_SEED
 from conf.names import check_baselines as check_baselines
+from conf.names import check_folder_name as check_folder_name
 from conf.play_schema import EvaluateConfig as EvaluateConfig
 from conf.play_schema import RolloutConfig as RolloutConfig
 from conf.play_schema import check_keys as check_keys
@@ -165,8 +166,7 @@ class TrainConfig:
 
     def check(self) -> None:
         """Raise ValueError for a name that is no name of a folder."""
-        if self.name is not None and ("/" in self.name or self.name.startswith(".")):
-            raise ValueError(f"name is {self.name}, expected a name without / that does not begin with a point")
+        check_folder_name(self.name)
         check_baselines(self.baselines, self.env)
 
 

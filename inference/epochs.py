@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn, optim
+
+MAX_NORM = 5.0
+"""Gradients are scaled down to this norm: one bad batch must not kill the units of a network without normalisation."""
 
 
 @dataclass
@@ -89,6 +94,24 @@ class EpochTraining(ABC):
             if on_epoch is not None:
                 on_epoch(self.state)
         self._network.load_state_dict(self.state.best_weights)
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    @contextmanager
+    def _noise(self, seed: int) -> Iterator[None]:
+        """What dropout draws in this epoch follows from ``seed`` and its number; torch's global generator is kept."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed * 1_000_003 + self.state.epoch)
+            yield
+
+    def _descend(self, loss: Tensor) -> None:
+        """One step down the gradient of ``loss``."""
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._network.parameters(), MAX_NORM)
+        self._optimizer.step()
 
     @abstractmethod
     def _epoch(self) -> None:

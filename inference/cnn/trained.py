@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,11 +18,13 @@ from envs.strict_json import FilePath
 from inference.checkpoint_file import CheckpointKind
 from inference.cnn.build import build_network, is_own, short_name
 from inference.cnn.networks import Shape
+from inference.cnn.probe import agree, fingerprint
+from inference.images.image_set import ImageSet
 from inference.trace import trace_network
 
 KIND = CheckpointKind("offramp/cnn", 1, "inference.train_cnn")
-PROBE_TOLERANCE = 1e-3
-"""How far logits may differ from those at the time of saving, of the largest one: two machines add in another order."""
+BATCH = 256
+"""Pictures that are computed at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,7 @@ class TrainedCnn:
     mean: tuple[float, ...]  # (C,) of the training pixels, as shares of 255
     std: tuple[float, ...]  # (C,) their standard deviation, > 0
     notes: dict[str, Any] = field(default_factory=dict)  # plain data: seed, accuracy, data set, ...
+    fingerprint: tuple[float, ...] = ()  # of inference.cnn.probe, as it was saved; empty: taken when it is saved
 
     def __post_init__(self) -> None:
         self.module.eval().float()
@@ -48,12 +52,23 @@ class TrainedCnn:
                 raise ValueError(f"{name} is {list(values)}, expected {wanted}")
         if len(self.classes) < 2:
             raise ValueError(f"classes is {list(self.classes)}, expected at least 2")
+        if min(self.shape) < 1:
+            raise ValueError(f"shape is {self.shape}, expected channels, height and width >= 1")
 
     @cached_property
     def network(self) -> Network:
-        """Its layers as env=distprivacy knows them. Raises ``ValueError`` for a module that cannot be cut into segments."""
-        example = torch.zeros(1, *self.shape, device=self.device)
-        return trace_network(self.module, example, short_name(self.spec))
+        """Its layers as env=distprivacy knows them, called by its name.
+
+        Raises ``ValueError`` for a module that cannot be cut into segments, or that does not end with one logit a class.
+        """
+        network = trace_network(self.module, torch.zeros(1, *self.shape, device=self.device), short_name(self.spec))
+        last = network.layers[-1]
+        if last.kind != "fc" or last.outputs != len(self.classes):
+            raise ValueError(
+                f"network {network.name!r}: ends with {last.name!r} of kind {last.kind} and {last.outputs} outputs, expected "
+                f"an fc of {len(self.classes)}, one a class"
+            )
+        return network
 
     @property
     def device(self) -> torch.device:
@@ -78,34 +93,40 @@ class TrainedCnn:
         return self.standardise(torch.from_numpy(np.array(images)).to(self.device).float() / 255)
 
     @torch.no_grad()
-    def logits(self, images: NDArray[np.uint8], batch: int = 256) -> NDArray[np.float32]:
-        """Logits (N, classes) of pictures (N, C, H, W), computed in batches."""
-        parts = [
-            self.module(self.prepare(images[start : start + batch])).cpu() for start in range(0, len(images), batch)
-        ]
-        return torch.cat(parts).numpy() if parts else np.zeros((0, len(self.classes)), np.float32)
+    def logits(self, images: NDArray[np.uint8], tick: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+        """Logits (N, classes) of pictures (N, C, H, W), in batches; ``tick`` is told how many are done."""
+        result = np.empty((len(images), len(self.classes)), np.float32)
+        for start in range(0, len(images), BATCH):
+            stop = min(start + BATCH, len(images))
+            result[start:stop] = self.module(self.prepare(images[start:stop])).cpu().numpy()
+            if tick is not None:
+                tick(stop)
+        return result
 
-    def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
-        """Share of pictures (N, C, H, W) whose largest logit is that of their label."""
-        return float((self.logits(images).argmax(1) == labels).mean())
+    def accuracy(self, images: ImageSet, tick: Callable[[int], None] | None = None) -> float:
+        """Share of the images whose largest logit is that of their label."""
+        return float((self.logits(images.images, tick).argmax(1) == images.labels).mean())
 
     def save(self, path: FilePath) -> None:
         """Write the file atomically; the same network always makes the same bytes. Raises ``OSError``."""
         KIND.write(path, self._metadata(), self._weights())
 
     def _metadata(self) -> dict[str, Any]:
+        now = fingerprint(self.module, self.shape, self.device)
         return {
             "network": self.spec,
             "shape": list(self.shape),
             "classes": list(self.classes),
             "mean": list(self.mean),
             "std": list(self.std),
-            "probe": _probe(self.module, self.shape, self.device),
+            "fingerprint": list(self.fingerprint if agree(self.fingerprint, now) else now),
             "notes": self.notes,
         }
 
     def _weights(self) -> dict[str, Tensor]:
-        return {name: value.detach().cpu().contiguous() for name, value in self.module.state_dict().items()}
+        # a clone has plain strides, also where a training has laid the channels out last
+        layout = torch.contiguous_format
+        return {name: w.detach().cpu().clone(memory_format=layout) for name, w in self.module.state_dict().items()}
 
 
 def load_cnn(path: FilePath) -> TrainedCnn:
@@ -115,7 +136,7 @@ def load_cnn(path: FilePath) -> TrainedCnn:
     missing or makes a network of other weights, or where the network answers otherwise than when it was saved.
     """
     metadata, weights = KIND.read(path, lambda metadata, weights: (_checked(metadata), weights))
-    spec, shape = metadata["network"], metadata["shape"]
+    spec, shape = metadata["spec"], metadata["shape"]
     try:
         with torch.random.fork_rng(devices=[]):
             module = build_network(spec, shape, len(metadata["classes"]))
@@ -126,9 +147,8 @@ def load_cnn(path: FilePath) -> TrainedCnn:
         makes = spec.rpartition(":")[0] if is_own(spec) else spec
         raise ValueError(f"checkpoint {path} has other weights than {makes} makes now ({differing}), expected the same")
     module.load_state_dict(weights)
-    trained = TrainedCnn(spec, module, shape, metadata["classes"], metadata["mean"], metadata["std"], metadata["notes"])
-    probe, now = np.array(metadata["probe"]), np.array(_probe(trained.module, shape, trained.device))
-    if probe.shape != now.shape or np.abs(probe - now).max() > PROBE_TOLERANCE * (1 + np.abs(probe).max()):
+    trained = TrainedCnn(module=module, **metadata)
+    if not agree(trained.fingerprint, fingerprint(module, trained.shape, trained.device)):
         changed = f"{spec.rpartition(':')[0]} has changed" if is_own(spec) else "it was saved by another version"
         raise ValueError(f"checkpoint {path} answers otherwise than when it was saved: {changed}")
     return trained
@@ -138,12 +158,12 @@ def _checked(metadata: dict[str, Any]) -> dict[str, Any]:
     """The metadata with tuples for lists; what does not have the form raises one of ``UNREADABLE``."""
     channels, height, width = map(int, metadata["shape"])
     return {
-        "network": str(metadata["network"]),
+        "spec": str(metadata["network"]),
         "shape": (channels, height, width),
         "classes": tuple(map(str, metadata["classes"])),
         "mean": tuple(map(float, metadata["mean"])),
         "std": tuple(map(float, metadata["std"])),
-        "probe": [float(value) for value in metadata["probe"]],
+        "fingerprint": tuple(map(float, metadata["fingerprint"])),
         "notes": dict(metadata["notes"]),
     }
 
@@ -156,12 +176,3 @@ def _differing(made: dict[str, Tensor], stored: dict[str, Tensor]) -> str:
             here, there = ("no such weight" if shape is None else f"the shape {shape}" for shape in shapes)
             return f"{name}: {here} in the checkpoint, {there} there"
     return ""
-
-
-@torch.no_grad()
-def _probe(module: nn.Module, shape: Shape, device: torch.device) -> list[float]:
-    """Logits of one fixed pattern in 6 digits: weights fit a network whose code has changed, its answers do not."""
-    values = torch.sin(torch.arange(math.prod(shape), dtype=torch.float32) * 0.7).view(1, *shape)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return [float(f"{value:.6g}") for value in module(values.to(device)).flatten().cpu().tolist()]

@@ -20,9 +20,6 @@ from inference.early_exit.network import ExitNetwork, initialise
 from inference.early_exit.preprocessing import distinct
 from inference.epochs import EpochTraining, TrainingState
 
-MAX_NORM = 5.0
-"""Gradients are scaled down to this norm: one bad batch must not kill the units of a network without normalisation."""
-
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -81,9 +78,9 @@ class Training(EpochTraining):
         first, self.inverse = distinct(inputs)
         self.distinct = torch.from_numpy(inputs[first])
         initialise(network, settings.seed)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
+        optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
         data = (inputs, labels)
-        super().__init__(network, self.optimizer, settings.epochs, settings.learning_rate, data, "rows", state)
+        super().__init__(network, optimizer, settings.epochs, settings.learning_rate, data, "rows", state)
 
     @property
     def done(self) -> bool:
@@ -96,12 +93,10 @@ class Training(EpochTraining):
         state, settings = self.state, self.settings
         shuffled = np.random.default_rng([settings.seed, state.epoch]).permutation(self.kept)
         rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * state.epoch / settings.epochs))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self._set_rate(rate)
         total = np.zeros((2, len(self.network.exits)))  # loss and hits of each exit
         self.network.train()
-        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's global generator
-            torch.manual_seed(settings.seed * 1_000_003 + state.epoch)
+        with self._noise(settings.seed):
             for start in range(0, len(shuffled), settings.batch):
                 total += self._update(shuffled[start : start + settings.batch])
         losses, hits = total / len(shuffled)
@@ -123,10 +118,7 @@ class Training(EpochTraining):
         logits = self.network(self.distinct[torch.from_numpy(vectors)])
         losses = -(weights * logits.log_softmax(-1)).sum((1, 2))
         loss = (losses * torch.tensor(self.settings.exit_weights)).sum() / len(rows)
-        self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_NORM)
-        self.optimizer.step()
+        self._descend(loss)
         hits = weights[torch.arange(len(vectors)), logits.detach().argmax(-1)].sum(1)
         return np.stack([losses.detach().numpy(), hits.numpy()]).astype(np.float64)
 

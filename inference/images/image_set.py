@@ -39,6 +39,17 @@ class ImageSet:
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
+    def pixel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel (C,), of pixels as shares of 255; 1 where all pixels are the same."""
+        # of how often each value comes: no copy of all pixels as floats
+        values = np.arange(256) / 255
+        shares = [
+            np.bincount(self.images[:, c].ravel(), minlength=256) / self.images[:, c].size for c in range(self.shape[0])
+        ]
+        means = [float(share @ values) for share in shares]
+        deviations = [float(share @ (values - mean) ** 2) ** 0.5 for share, mean in zip(shares, means, strict=True)]
+        return tuple(means), tuple(deviation or 1.0 for deviation in deviations)
+
     def take(self, index: NDArray[np.int64] | slice) -> ImageSet:
         """The images ``index``, in its order."""
         return ImageSet(self.images[index], self.labels[index], self.classes)
