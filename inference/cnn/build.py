@@ -9,7 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from inference.cnn.networks import CNNS, Shape, make_cnn
 
@@ -56,7 +58,19 @@ def _own(spec: str, shape: Shape, classes: int) -> nn.Module:
         raise ValueError(f"network is {spec}, but {called} fails: {type(error).__name__}: {error}") from error
     if not isinstance(made, nn.Module):
         raise ValueError(f"network is {spec}, which makes a {type(made).__name__}, expected a torch.nn.Module")
+    if any(map(is_lazy, made.parameters())):
+        _settle(made, spec, shape)
     return made
+
+
+@torch.no_grad()
+def _settle(module: nn.Module, spec: str, shape: Shape) -> None:
+    """Give lazy layers their sizes, which they take from the first picture that they see."""
+    try:
+        module.eval()(torch.zeros(1, *shape))
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise ValueError(f"network is {spec}, which does not run on a picture of {shape}: {problem}") from error
 
 
 def _imported(spec: str, file: Path) -> ModuleType:
