@@ -31,6 +31,7 @@ from agents.training import make_agent, make_training_env
 from conf.benchmark_schema import STANDARD_SETS, BenchmarkConfig, BuildSetsConfig, FigureConfig
 from conf.cameras_schema import CamerasConfig
 from conf.curate_schema import CurateConfig
+from conf.exits_front_schema import ExitsFrontConfig
 from conf.schema import SCENARIOS, CheckConfig, DistPrivacyConfig, EvaluateConfig, RolloutConfig, TrainConfig
 from conf.solve_schema import GrowthConfig, SolveConfig
 from conf.token_bucket_schema import TimelineConfig, TokenBucketCurvesConfig, TokenBucketTableConfig
@@ -65,7 +66,8 @@ COMMANDS: dict[str, tuple[str, type, tuple[str, ...]]] = {
     "optimal.check": ("check", CheckConfig, ("instance", "solution")),
     "optimal.solve": ("solve", SolveConfig, ("instance", "out", "cache")),
     "optimal.growth": ("growth", GrowthConfig, ("out",)),
-    "optimal.early_exit.curate": ("curate", CurateConfig, ("tables", "out")),
+    "optimal.early_exit.curate": ("curate", CurateConfig, ("tables", "work", "out")),
+    "optimal.early_exit.front": ("exits_front", ExitsFrontConfig, ("table", "work", "out", "actions")),
     "optimal.token_bucket.cameras": ("cameras", CamerasConfig, ("out",)),
     "optimal.token_bucket.curves": ("token_bucket_curves", TokenBucketCurvesConfig, ("out",)),
     "optimal.token_bucket.table": ("token_bucket_table", TokenBucketTableConfig, ("out",)),

@@ -253,7 +253,7 @@ def test_the_command_writes_a_menu_that_the_environment_takes(tmp_path: Path) ->
     world = random_world(tables=[str(file) for file in files], actions=str(tmp_path / "a.csv"))
     assert len(world.actions) == 12
     save_table(random_table(8, exits=3), files[0])
-    with pytest.raises(ValueError, match=r"month_9\.csv: has 2 exits, expected 3 as "):
+    with pytest.raises(ValueError, match=r"month_9\.csv: number of exits is 2, expected 3 as in "):
         run(config)
     with pytest.raises(ValueError, match="tables is"):
         CurateConfig().check()

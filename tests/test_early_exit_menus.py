@@ -241,7 +241,7 @@ def test_wrong_input_is_one_sentence(tmp_path: Path) -> None:
     two = str(tmp_path / "two.csv")
     save_table(random_table(8), two)
     for config, sentence in [
-        (CurateConfig(tables=[two, files[0]], out=out), f"{files[0]}: has 3 exits, expected 2 as {two}"),
+        (CurateConfig(tables=[two, files[0]], out=out), f"{files[0]}: number of exits is 3, expected 2 as in {two}"),
         (CurateConfig(tables=[two], work=work, out=out), f"{work}: field 'block_macs' has 3 entries, expected 2"),
         (
             CurateConfig(tables=files, actions=2, out=out),

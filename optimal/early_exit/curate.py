@@ -65,7 +65,9 @@ def load(files: list[str]) -> list[ExitTable]:
     for file in files:
         tables.append(load_table(file))
         if tables[-1].exits != tables[0].exits:
-            raise ValueError(f"{file}: has {tables[-1].exits} exits, expected {tables[0].exits} as {files[0]}")
+            raise ValueError(
+                f"{file}: number of exits is {tables[-1].exits}, expected {tables[0].exits} as in {files[0]}"
+            )
     return tables
 
 

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sized
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from optimal.early_exit.exact_front import Front
+from optimal.early_exit.levels import Floats
 
 RULES = ("budget", "weight")
+
+
+class Points(Sized, Protocol):
+    """A front, by rising cost and falling error."""
+
+    @property
+    def error(self) -> Floats:
+        """Share of wrong answers ``(F,)``."""
+
+    @property
+    def cost(self) -> Floats:
+        """Mean cost of a row ``(F,)``, in the unit of the cost."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ def with_margin(tau: float, margin: float) -> float:
     return tau + margin
 
 
-def choose(front: Front, rule: Rule) -> int:
+def choose(front: Points, rule: Rule) -> int:
     """Index of the point that ``rule`` wants; of equal ones the cheapest.
 
     Raises ``ValueError`` where the front is empty or all of it costs more than the budget.
