@@ -31,7 +31,7 @@ lint: $(STAMP)
 	"$(BIN)/mypy"
 
 test: lint
-	"$(BIN)/python" -m pytest
+	"$(BIN)/python" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 bench: $(STAMP)
 	@for script in tests/bench/*.py; do \

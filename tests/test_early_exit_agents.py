@@ -10,12 +10,14 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch as th
+from early_exit_worlds import random_actions, random_table
 from PIL import Image
 from tiny_exit_runs import TINY, TRAIN_PATHS, evaluate, roll_out, trained
 
 import agents
 from agents.cli import main
 from agents.dqn import MaskableDQN
+from agents.early_exit.held_out import rows_of_config
 from agents.early_exit.learned import LearnedExitPolicy
 from agents.early_exit.network import ExitQNetwork
 from agents.early_exit.runs import asked_for, named_policies
@@ -28,6 +30,8 @@ from conf.schema import DqnConfig, EarlyExitConfig, TrainConfig
 from envs.early_exit.build import make_world
 from envs.early_exit.env import EarlyExitEnv
 from envs.early_exit.scenarios import SCENARIOS
+from envs.early_exit.table_file import save_table
+from envs.early_exit.thresholds_file import save_thresholds
 from optimal.early_exit.episode_gaps import references
 from optimal.early_exit.episodes import TUNING_SEED, Episodes
 from optimal.early_exit.playing import Game, play
@@ -203,10 +207,37 @@ def test_what_came_of_a_budget_that_did_not_reach_says_nothing_of_an_action(mode
     assert (unmet != before).any() and not np.allclose(met[within], before[within], atol=1e-3)
 
 
+def test_rows_that_stop_before_the_link_use_nothing_of_the_budget(tmp_path: Path) -> None:
+    tables = [tmp_path / f"month_{number}.csv" for number in range(2)]
+    for number, path in enumerate(tables):
+        save_table(random_table(number, exits=3), path)
+    save_thresholds(random_actions(5, 6, exits=3), tmp_path / "actions.csv")
+    env = EarlyExitConfig(
+        tables=[str(path) for path in tables], months=[], test_months=[], actions=str(tmp_path / "actions.csv"),
+        windows=10, rows=200, budget=0.4, remote_from=3,
+    )  # fmt: skip
+    agent = DqnConfig(policy="exit", replay="counterfactual", centred=True, n_steps=1, hidden=8, group=16, batch_size=256,
+                      learning_starts=200, buffer_size=2000, gradient_steps=8)  # fmt: skip
+    config = TrainConfig(num_envs=4, env=env, agent=agent, device="cpu", baselines=[], progress=False)
+    made = make_agent(config, make_training_env(config))
+    made.learn(1_600)
+    world = rows_of_config(env)
+    episodes = Episodes.draw(world, 8, 3)
+    used = episodes.tables.use[:, :, :6].mean(axis=(0, 1)) / 200
+    part = world.generator.layout.slices["demand"]
+    passed = episodes.frames[:, 5:, part].mean(axis=(0, 1))[world.generator.months.demands[:6]]
+    assert (passed > used + 0.05).any(), "some rows that go on are answered before the link"
+    net: Any = made.q_net
+    # what hardly fits is hardly ever seen to be used
+    often = used < 0.25
+    assert often.sum() >= 2
+    np.testing.assert_allclose((net._share_used.numpy() * passed)[often], used[often], atol=0.03)
+
+
 def test_what_the_target_network_has_seen_follows_the_online_network(model: MaskableDQN) -> None:
     names = [name for name, _ in model.q_net.named_buffers() if "running_" in name]
     online, target = dict(model.q_net.named_buffers()), dict(model.q_net_target.named_buffers())
-    assert len(names) == len(model.batch_norm_stats) == 8
+    assert len(names) == len(model.batch_norm_stats) == 10
     for name in names:
         online[name].add_(0.01)
     model._n_calls = 10 * model.target_update_interval - 1

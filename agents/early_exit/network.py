@@ -78,6 +78,8 @@ class ExitQNetwork(BasePolicy):
     running_seen: th.Tensor
     running_use: th.Tensor
     running_count: th.Tensor
+    running_used: th.Tensor
+    running_passed: th.Tensor
 
     def __init__(
         self,
@@ -101,6 +103,10 @@ class ExitQNetwork(BasePolicy):
         self.register_buffer("running_seen", th.zeros(_REMEMBERED, seen))
         self.register_buffer("running_use", th.full((_REMEMBERED, actions), 0.2))
         self.register_buffer("running_count", th.zeros(1))
+        # what actions have used, and let past exit 1: the same with two exits, less where rows may stop before the link
+        self.register_buffer("running_used", th.full((actions,), 1e-3))
+        self.register_buffer("running_passed", th.full((actions,), 1e-3))
+        self.two_exits = self.slices["last_action"].stop - self.slices["last_action"].start == 8
         # what an action earns, less what all have in common, and accepts, each within the budget and where it does not reach
         self.earns, self.keeps = Head(seen, 2 * actions, hidden, 0.0), Head(seen, 2 * actions, hidden, 0.8)
         self.lasting = nn.Parameter(th.full((1,), -0.25))  # which share of the windows to come will be like this one
@@ -112,7 +118,7 @@ class ExitQNetwork(BasePolicy):
         seen = th.cat([*(part[name] * _SCALES[name] for name in _SEEN), fresh], dim=1)
         if self.training:
             self._remember(seen, part["demand"], fresh[:, 0] == 0)
-        return seen, fresh * self.running_demand + (1 - fresh) * part["demand"]
+        return seen, (fresh * self.running_demand + (1 - fresh) * part["demand"]) * self._share_used
 
     @th.no_grad()
     def _remember(self, seen: th.Tensor, demand: th.Tensor, known: th.Tensor) -> None:
@@ -123,12 +129,24 @@ class ExitQNetwork(BasePolicy):
             self.running_seen[at], self.running_use[at] = seen[known][0], demand[known][0]
             self.running_count += 1
 
+    @property
+    def _share_used(self) -> th.Tensor:
+        """What an action uses of the budget over what it lets past exit 1 ``(A,)``."""
+        return self.running_used / self.running_passed
+
+    @th.no_grad()
+    def _count_use(self, actions: th.Tensor, used: th.Tensor, passed: th.Tensor, sure: th.Tensor) -> None:
+        """Add to the running sums where it is ``sure`` that the budget reached."""
+        if self.training and not self.two_exits:
+            self.running_used.index_add_(0, actions[sure], used[sure])
+            self.running_passed.index_add_(0, actions[sure], passed[sure])
+
     def _to_come(self) -> th.Tensor:
         """What a window to come earns at each pair of prices, mean over those remembered ``(J,)``."""
         count = max(min(int(self.running_count), _REMEMBERED), 1)
         earned = self.earns(self.running_seen[:count])[0].chunk(2, dim=1)[0]
         kept = th.sigmoid(_STEEP * self.keeps(self.running_seen[:count])[0]).chunk(2, dim=1)[0].detach()
-        return self._at_prices(earned, self.running_use[:count], kept).mean(dim=0)
+        return self._at_prices(earned, self.running_use[:count] * self._share_used, kept).mean(dim=0)
 
     def _at_prices(self, earned: th.Tensor, uses: th.Tensor, kept: th.Tensor) -> th.Tensor:
         """What the best action earns in windows ``(M, A)`` at each pair of prices ``(M, J)``."""
@@ -210,11 +228,15 @@ class ExitQNetwork(BasePolicy):
         n = obs[:, :1, self.slices["time"]] * self.windows  # (G, 1, 1)
         done = self.windows - n
         seen = next_obs[..., so_far, None] * (done + 1) - obs[..., so_far, None] * done
-        used = obs[..., budget, None] * n - next_obs[..., budget, None] * (n - 1)
+        left, then = obs[..., budget, None], next_obs[..., budget, None]
+        used = left * n - then * (n - 1)
         demand = obs[..., self.slices["demand"]].gather(2, actions)
-        over = (demand > _NOTHING) & (used < _NOTHING)  # the budget did not reach
-        earned, accepted = (th.where(over, *both[::-1]) for both in (parts.earned, parts.accepted))
         last = n < 1.5  # its reward holds the charge for what lacks, and nothing shows what it used
+        # both are cut at 1, where more than enough is left: what was used does not show there
+        sure = (left * n > 1.5 * demand) & (left < 1.0) & (then < 1.0) & (demand > _NOTHING) & ~last
+        self._count_use(actions, used, demand, sure)
+        over = (demand * self._share_used[actions] > _NOTHING) & (used < _NOTHING)  # the budget did not reach
+        earned, accepted = (th.where(over, *both[::-1]) for both in (parts.earned, parts.accepted))
         error = F.smooth_l1_loss(_centred(parts.q) / n, _centred(target) / n)
         off = earned - rewards
         common = (off * ~over).sum(dim=1, keepdim=True) / (~over).sum(dim=1, keepdim=True).clamp(min=1)
