@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -66,6 +67,24 @@ _METHODS: dict[str, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of a traced module and the layer that it belongs to."""
+
+    node: fx.Node
+    kind: str  # a key of _MODULES
+    layer: int  # index of the layer that it makes or is folded into; -1: before the first one
+
+
+@dataclass(frozen=True, slots=True)
+class TracedChain:
+    """A module as its layers, and the nodes that each of them is made of."""
+
+    network: Network
+    graph: fx.GraphModule  # shares its submodules with the traced module
+    steps: tuple[Step, ...]  # from input to output
+
+
 def trace_network(module: nn.Module, example: torch.Tensor, name: str) -> Network:
     """Layer list of ``module``, which must be one chain of layers that can be split.
 
@@ -84,6 +103,11 @@ def trace_network(module: nn.Module, example: torch.Tensor, name: str) -> Networ
         ValueError: the example does not fit, torch.fx can't trace the module, or a node is of a kind that can't be
             split (residual, concatenation, grouped convolution, LSTM, attention ...), which the message names.
     """
+    return trace_chain(module, example, name).network
+
+
+def trace_chain(module: nn.Module, example: torch.Tensor, name: str) -> TracedChain:
+    """``trace_network`` with the nodes of every layer, for those who run it; arguments and errors are the same."""
     owner = f"network {name!r}"
     if not isinstance(module, nn.Module):
         raise ValueError(f"{owner}: field 'module' is a {type(module).__name__}, expected a torch.nn.Module")
@@ -91,12 +115,14 @@ def trace_network(module: nn.Module, example: torch.Tensor, name: str) -> Networ
         given = tuple(example.shape) if isinstance(example, torch.Tensor) else type(example).__name__
         wanted = "expected a tensor of shape (1, channels, height, width) or (1, features)"
         raise ValueError(f"{owner}: field 'example' is {given}, {wanted}")
-    with _evaluating(module):
-        return Network(name, _Chain(owner, _traced(module, example, owner)).layers())
+    with evaluating(module):
+        graph = _traced(module, example, owner)
+        chain = _Chain(owner, graph)
+        return TracedChain(Network(name, chain.layers()), graph, tuple(chain.steps))
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
     """Eval mode without gradients; afterwards the training flag of every submodule is as before."""
     flags = [(part, part.training) for part in module.modules()]
     try:
@@ -141,6 +167,7 @@ class _Chain:
     def __init__(self, owner: str, graph: fx.GraphModule) -> None:
         self.owner, self.graph = owner, graph
         self.found: list[Layer] = []
+        self.steps: list[Step] = []
         self.can_fold_norm = False  # since the last conv or fc came nothing but norms and what vanishes
         self.softmax: fx.Node | None = None  # folded into an fc that must turn out to be the last layer
 
@@ -185,6 +212,7 @@ class _Chain:
             self.softmax = node
         elif kind == "flatten":
             self._flatten(node, before)
+        self.steps.append(Step(node, kind, len(self.found) - 1))
 
     def _add_maps(self, node: fx.Node, before: fx.Node, kind: str) -> None:
         given, made = self._shape(before), self._shape(node)
