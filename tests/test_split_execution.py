@@ -221,6 +221,8 @@ def test_other_accounts_are_noticed(change: dict[str, Any], sentence: str) -> No
     source = replace(found.accounts[-1], **change)
     with pytest.raises(SplitMismatchError, match=sentence):
         replace(found, accounts=(*found.accounts[:-1], source)).check()
+    with pytest.raises(SplitMismatchError, match=r"slots \[.*\] have worked, expected \["):
+        replace(found, accounts=found.accounts[1:]).check()
 
 
 # --- messages --------------------------------------------------------------------------------------------------------

@@ -39,9 +39,7 @@ class Execution:
     output: Tensor  # (N, ...) of the cut network, in the shape of the whole one's
     expected: Tensor  # (N, ...) of the whole network
     accounts: tuple[Account, ...]  # of the slots that had a share, in order
-    sent_bytes: NDArray[
-        np.int64
-    ]  # (L, D + 1, D + 1): lengths of the payloads of all N inputs, after layer k, from i to j
+    sent_bytes: NDArray[np.int64]  # (L, D + 1, D + 1): lengths of payloads after layer k, from i to j, of all N inputs
     physics: Traffic  # of one input
     seconds: float  # of the run, starting processes included
 
@@ -82,8 +80,14 @@ class Execution:
     def check(self) -> None:
         """Raise ``SplitMismatchError`` on the first thing that is not as the physics, or the whole network, has it."""
         self._check_bytes()
+        segments = self.physics.segments
+        working = [int(slot) for slot in np.flatnonzero(segments.sum(axis=0))]
+        if [account.slot for account in self.accounts] != working:
+            raise SplitMismatchError(
+                f"slots {[account.slot for account in self.accounts]} have worked, expected {working}"
+            )
         for account in self.accounts:
-            slot, segments = account.slot, self.physics.segments
+            slot = account.slot
             for index, layer in enumerate(self.network.layers):
                 where = f"{self.names[slot]}, layer {layer.name!r}"
                 _same(where, "segments", account.segments.get(index, 0), segments[index, slot])
