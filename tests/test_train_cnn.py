@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import torch
 
 from agents.cli import main
 from conf.cnn_schema import CNN_NETWORKS, TrainCnnConfig
+from envs.distprivacy.networks import NETWORKS
 from inference import train_cnn
 from inference.cnn.augment import augmented
 from inference.cnn.networks import CNNS
+from inference.cnn.recipes import OWN as OWN_RECIPE
 from inference.cnn.recipes import RECIPES
 from inference.cnn.trained import TrainedCnn, load_cnn
 from inference.cnn.training import CnnTraining, CnnTrainingSettings, rate
@@ -202,3 +205,22 @@ def test_a_run_of_the_digits_learns_them(tmp_path: Path, capsys: pytest.CaptureF
     """A few seconds: the defaults, cut to five epochs."""
     assert call("epochs=5", f"run_root={tmp_path}", "progress=false", "format=json") == 0
     assert json.loads(capsys.readouterr().out)["accuracy"]["test"] > 0.95
+
+
+def test_the_page_says_how_networks_are_trained_and_how_large_they_are() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "cnn.md").read_text(encoding="utf-8")
+    for name, recipe in {**RECIPES, "FILE.py:NAME": OWN_RECIPE}.items():
+        values = (
+            recipe.epochs,
+            recipe.batch,
+            recipe.optimizer,
+            f"{recipe.learning_rate:g}",
+            f"{recipe.weight_decay:g}",
+        )
+        assert f"| `{name}` | {' | '.join(map(str, values))} |" in page
+    for name, make in NETWORKS.items():
+        layers = make().layers
+        work = sum(layer.kernel_area * layer.inputs * layer.outputs * layer.out_pixels for layer in layers)
+        work += sum(layer.inputs * layer.outputs for layer in layers if layer.kind == "fc")
+        millions = f"{work / 1e6:.2f}" if work < 1e6 else f"{work / 1e6:,.0f}"
+        assert re.search(rf"\| `{name}` \|.*\| {len(layers)} \| [\d,]+ \| {millions} M \|", page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def load_folder(source: FilePath, *, side: int | None = None, seed: int = 0, pro
     labels = np.array([classes.index(name) for _, name, _ in files], np.int64)
     where = {part: np.array([of == part for of, _, _ in files]) for part in trees}
     sets = {part: ImageSet(pixels[own], labels[own], classes) for part, own in where.items()}
-    name = place.resolve().name.removesuffix(".tar")
+    name = re.sub(r"\.(tar(\.\w+)?|tgz)$", "", place.resolve().name)
     try:
         if "test" in sets:
             return with_test(name, sets["train"], sets["test"], seed)

@@ -56,8 +56,9 @@ def picture_files(source: Path) -> list[PictureFile]:
             with tarfile.open(source) as archive:
                 found = list(_members(archive, source))
         except (tarfile.TarError, EOFError, OSError) as error:
+            first = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
             raise ValueError(
-                f"{source}: cannot be read as a tar archive ({error}), expected one or a folder"
+                f"{source}: cannot be read as a tar archive ({first}), expected one or a folder"
             ) from error
     else:
         raise ValueError(f"{source}: there is no such file or folder, expected a folder or .tar of pictures")
