@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def run(config: SplitConfig) -> dict[str, Any]:
 
 
 def _run_one(config: SplitConfig) -> dict[str, Any]:
+    from agents.progress import bar
     from envs.distprivacy.files import check_fits, load_instance, load_solution
     from envs.distprivacy.warmup import warm_up
     from inference.split.report import as_data, print_one
@@ -42,7 +43,11 @@ def _run_one(config: SplitConfig) -> dict[str, Any]:
         raise ValueError(f"{config.solution}: {field} is true, expected a request that is served")
     subject = _Subject(config, network)
     warm_up()
-    execution = subject.execute(instance, placement)
+    steps = len(network.layers) + 1
+    if config.processes:
+        steps = len({device for row in placement.layers.values() for device in row} | {-1})
+    with bar("run devices" if config.processes else "run layers", steps, shown=config.progress) as tick:
+        execution = subject.execute(instance, placement, tick)
     data = as_data(execution)
     if config.format == "text":
         print_one(data, f"{network.name}, request {config.request} of {config.instance}")
@@ -124,7 +129,9 @@ class _Subject:
         check_layers(self.split.network, network, config.instance or f"scenario {config.scenario}")
         self.expected = self.split.whole(self.inputs)
 
-    def execute(self, instance: Instance, placement: RequestSolution) -> Execution:
+    def execute(
+        self, instance: Instance, placement: RequestSolution, tick: Callable[[int], None] | None = None
+    ) -> Execution:
         """Run one placement of the request."""
         from inference.split.execution import execute
 
@@ -137,4 +144,5 @@ class _Subject:
             expected=self.expected,
             processes=self.config.processes,
             timeout_s=self.config.timeout,
+            tick=tick,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -142,6 +142,7 @@ def execute(
     expected: Tensor | None = None,
     processes: bool = False,
     timeout_s: float = 60.0,
+    tick: Callable[[int], None] | None = None,
 ) -> Execution:
     """Run a placement, device by device.
 
@@ -154,6 +155,7 @@ def execute(
         expected: outputs of the whole network, where they are known; None: they are computed.
         processes: each device in a process of its own.
         timeout_s: of the processes together.
+        tick: told how many layers are done, the output counted as one; with processes how many devices.
 
     Raises:
         ValueError: the network is another one than the instance's, or the request is rejected.
@@ -172,9 +174,9 @@ def execute(
     if processes:
         from inference.split.processes import run_processes
 
-        output, accounts = run_processes(given, inputs, timeout_s=timeout_s)
+        output, accounts = run_processes(given, inputs, timeout_s=timeout_s, tick=tick)
     else:
-        output, accounts = run_simulated(given, inputs)
+        output, accounts = run_simulated(given, inputs, tick=tick)
     seconds = time.perf_counter() - started
     sent = np.zeros_like(physics.sent_bytes)
     for account in accounts:

@@ -6,7 +6,7 @@ import pickle
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -27,7 +27,7 @@ class DeviceFailedError(RuntimeError):
 
 
 def run_processes(
-    shards: Sequence[Shard], picture: Tensor, *, timeout_s: float = 60.0
+    shards: Sequence[Shard], picture: Tensor, *, timeout_s: float = 60.0, tick: Callable[[int], None] | None = None
 ) -> tuple[Tensor, tuple[Account, ...]]:
     """``simulated.run_simulated`` with a process for each shard; it gives the same output, to the bit.
 
@@ -38,6 +38,7 @@ def run_processes(
         shards: of all devices with a share; the last one is the source's.
         picture: inputs (N, ...) of the source's camera.
         timeout_s: for all that is done, starting the processes included.
+        tick: told how many devices are done.
 
     Raises:
         DeviceFailedError: a device failed, ended, or was not done in time.
@@ -52,7 +53,7 @@ def run_processes(
         fleet.collect(READY)
         for number in range(len(shards)):
             fleet.send(number, pickle.dumps(GO))
-        results = fleet.collect(DONE)
+        results = fleet.collect(DONE, tick)
     finally:
         fleet.end()
     return results[-1][0], tuple(account for _, account in results)
@@ -85,7 +86,7 @@ class _Fleet:
         except OSError:
             raise DeviceFailedError(self._ended(number)) from None
 
-    def collect(self, wanted: str) -> list[Any]:
+    def collect(self, wanted: str, tick: Callable[[int], None] | None = None) -> list[Any]:
         """What every device says with ``wanted``. Raises ``DeviceFailedError`` once one of them cannot."""
         said: dict[int, Any] = {}
         cut_off: str | None = None
@@ -105,11 +106,14 @@ class _Fleet:
                     raise DeviceFailedError(self._ended(number)) from None
                 if what == FAILED:
                     raise DeviceFailedError(f"{self.names[number]} failed:\n{content}")
+                assert what in (wanted, CUT_OFF)
                 if what == CUT_OFF:
                     # whoever broke off is heard first, if it says anything
                     cut_off = cut_off or f"{self.names[number]} was cut off: {content}"
                     deadline = min(deadline, time.monotonic() + GRACE_S)
                 said[number] = content
+            if tick is not None:
+                tick(len(said))
         if cut_off is not None:
             raise DeviceFailedError(cut_off)
         return [said[number] for number in range(len(self.controls))]

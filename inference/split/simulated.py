@@ -22,12 +22,15 @@ class _HandOver(Outbox):
         self._accept(receiver)(header, payload)
 
 
-def run_simulated(shards: Sequence[Shard], picture: Tensor) -> tuple[Tensor, tuple[Account, ...]]:
+def run_simulated(
+    shards: Sequence[Shard], picture: Tensor, *, tick: Callable[[int], None] | None = None
+) -> tuple[Tensor, tuple[Account, ...]]:
     """Run all stages, layer after layer.
 
     Args:
         shards: of all devices with a share; the last one is the source's.
         picture: inputs (N, ...) of the source's camera.
+        tick: told how many stages are done.
 
     Returns:
         Output maps (N, maps, height, width), and what each device has done, in the order of the shards.
@@ -41,5 +44,7 @@ def run_simulated(shards: Sequence[Shard], picture: Tensor) -> tuple[Tensor, tup
         for worker in workers.values():
             if stage in worker.shard.stages:
                 worker.run(stage)
+        if tick is not None:
+            tick(stage + 1)
     assert source.output is not None  # its last stage has run
     return source.output, tuple(worker.account() for worker in workers.values())
