@@ -48,6 +48,8 @@ _REMEMBERED = 64
 """Windows of training that stand for those to come."""
 _STEEP = 4.0
 """Learned logits count that many times: they have far to go at a small step size."""
+_STEP = 0.1
+"""Unit in which what actions usually earn is learned: ten-thousandths decide, and half the updates have a step above 1e-3."""
 _NOTHING = 1e-4
 """Windows' worth of the budget below which nothing was used: less than a row."""
 _HEADS = 10.0
@@ -108,7 +110,8 @@ class ExitQNetwork(BasePolicy):
         self.register_buffer("running_passed", th.full((actions,), 1e-3))
         self.two_exits = self.slices["last_action"].stop - self.slices["last_action"].start == 8
         # what an action earns, less what all have in common, and accepts, each within the budget and where it does not reach
-        self.earns, self.keeps = Head(seen, 2 * actions, hidden, 0.0), Head(seen, 2 * actions, hidden, 0.8)
+        self.earns = Head(seen, 2 * actions, hidden, 0.0, _STEP)
+        self.keeps = Head(seen, 2 * actions, hidden, 0.8)
         self.lasting = nn.Parameter(th.full((1,), -0.25))  # which share of the windows to come will be like this one
 
     def _context(self, first: th.Tensor) -> tuple[th.Tensor, th.Tensor]:

@@ -47,4 +47,7 @@ class EpisodeStates:
         wide = 0.3 + 0.75 * rng.random(shape)
         need = np.where(rng.random(shape) < 0.5, wide, aim + 0.03 * rng.standard_normal(shape))
         states[:, :, ACCEPTED] = np.floor((aim * self._windows - need * todo) * rows)
-        return states, rng.integers(self._actions, size=shape)
+        # as few twice as there can be: what two actions make of the same window is compared without its noise
+        rounds = -(-size // self._actions)
+        order = rng.random((groups, rounds, self._actions)).argsort(axis=2).reshape(groups, -1)
+        return states, order[:, :size]
