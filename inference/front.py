@@ -78,7 +78,9 @@ def load(files: list[str]) -> ExitTable:
     for file in files:
         table = load_table(file)
         if table.exits != 2:
-            raise ValueError(f"{file}: has {table.exits} exits, expected 2 (python -m optimal.early_exit.front takes more)")
+            raise ValueError(
+                f"{file}: has {table.exits} exits, expected 2 (python -m optimal.early_exit.front takes more)"
+            )
         tables.append(table)
     return ExitTable.joined(tables)
 
