@@ -14,7 +14,6 @@ from conf.names import FORMATS, MOST_SEED
 
 TABLE_ENTRIES = ("mean", "high", "worst")
 """Names that inference.inversion.table knows; repeated, as the others are, because those modules load torch."""
-INVERSE_KINDS = ("auto", "dense", "conv")
 
 
 @dataclass
@@ -63,19 +62,13 @@ class InvertConfig:
     colluders: int = key(1, "devices that pool their maps; the table is still by maps on one device", least=1)
     also: str | None = key(None, "second layer of which the device sees as many other maps at the same time")
     minutes: float | None = key(
-        None, "time that all may take, the training of network not counted; null: as steps say", unit="minutes", above=0,
-        section="How hard",
+        None, "processor time for all attacks; null: as steps say", unit="minutes", above=0, section="How hard",
     )  # fmt: skip
     steps: int | None = key(
         None, "steps of an attack instead, for a table that can be made again; null: as minutes say", least=1
     )
-    inverse: str = key(
-        "auto",
-        "inverse network on top of the linear one; auto: dense up to 1,024 values a picture",
-        choices=INVERSE_KINDS,
-    )
-    batch: int | None = key(None, "pictures of a step; null: 128 for dense, 64 for conv", unit="pictures", least=2)
-    learning_rate: float = key(2e-3, "highest step size of Adam", above=0)
+    batch: int = key(64, "pictures of a step", unit="pictures", least=2)
+    learning_rate: float = key(4e-3, "highest step size of Adam", above=0)
     ssim_weight: float = key(0.0, "weight of 1 - SSIM in the loss, beside the squared error", least=0)
     precision: str = key(
         "float32",
