@@ -22,7 +22,7 @@ from envs.distprivacy.files import load_instance
 from envs.distprivacy.table_file import load_tables
 from inference.inversion.attack import attack, solve
 from inference.inversion.capture import Capture
-from inference.inversion.measure import Measurement, Question, cells_of, measure
+from inference.inversion.measure import Measurement, Question, cells_of, measure, weight_of
 from inference.inversion.report import write
 from inference.inversion.shape import departures
 from inference.inversion.subject import Subject, make_subject
@@ -91,7 +91,7 @@ def test_training_improves_on_the_linear_inverse_and_repeats(subject: Subject) -
 def test_without_steps_the_linear_inverse_is_what_is_scored(subject: Subject) -> None:
     outcome = attack(subject, (1, 2), 0, SETTINGS)
     np.testing.assert_allclose(outcome.scores, outcome.linear_scores, atol=1e-6)
-    linear = solve(subject, (1, 2), 0)
+    linear, _ = solve(subject, (1, 2), 0)
     assert linear.kind == outcome.linear
 
 
@@ -99,7 +99,7 @@ def test_the_best_look_is_kept(subject: Subject) -> None:
     """A step size that ruins the network leaves the guess that it began as."""
     from inference.inversion.networks import make_inverse
 
-    linear = solve(subject, (0, 1), 0)
+    linear, _ = solve(subject, (0, 1), 0)
     pairs = {
         part: Pairs(subject.maps[part][:, :2], linear(subject.maps[part][:, :2]), subject.pictures[part])
         for part in ("train", "validation")
@@ -126,6 +126,8 @@ def test_a_measured_table(measured: Measurement) -> None:
     assert measured.floor.mean < min(value for row in table.values() for value in row.values() if value is not None)
     assert table["relu1"][4] is not None and table["relu1"][4] > 0.9
     assert [one.steps for one in measured.of("relu2")] == [15, 15, 30], "the cell of all maps gets those of all choices"
+    few = [weight_of(one.cell, 0.99, Question(layers=("relu2",), choices=2)) for one in measured.of("relu2")]
+    assert few == pytest.approx([0.1, 0.1, 0.2])
     for entry, figure in (("high", "high"), ("worst", "worst")):
         assert table_of(measured, entry)["relu2"][1] == round(getattr(measured.of("relu2")[0].ssim, figure), 4)
     rows = list(csv.DictReader(as_csv(measured).splitlines()))

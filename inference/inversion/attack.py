@@ -33,18 +33,18 @@ class Outcome:
     seconds: float  # of the processor
 
 
-def solve(subject: Subject, held: tuple[int, ...], seed: int) -> LinearInverse:
-    """The linear inverse that is best on validation pictures."""
+def solve(subject: Subject, held: tuple[int, ...], seed: int) -> tuple[LinearInverse, float]:
+    """The linear inverse that is best on validation pictures, and its mean SSIM there."""
     maps, pictures = _held(subject, "train", held), subject.pictures
     trial = _held(subject, "validation", held)
     generator = torch.Generator().manual_seed(seed)
-    best: tuple[float, LinearInverse] | None = None
+    best: tuple[LinearInverse, float] | None = None
     for inverse in linear_inverses(subject.frame, maps, pictures["train"], generator):
         score = float(ssim(inverse(trial), pictures["validation"]).mean())
-        if best is None or score > best[0]:
-            best = (score, inverse)
+        if best is None or score > best[1]:
+            best = (inverse, score)
     assert best is not None  # there is always the local kind, or the whole one
-    return best[1]
+    return best
 
 
 def attack(
@@ -69,7 +69,7 @@ def attack(
         on_step: called after every step.
     """
     start = time.process_time()
-    linear = linear or solve(subject, held, seed)
+    linear = linear or solve(subject, held, seed)[0]
     network = make_inverse(subject.frame, len(held), seed)
     train, validation = (_pairs(subject, part, held, linear) for part in ("train", "validation"))
     tune(network, train, validation, steps, settings, torch.Generator().manual_seed(seed), on_step)
@@ -84,12 +84,20 @@ def attack(
     )
 
 
-def seconds_of(
-    subject: Subject, held: tuple[int, ...], settings: TuningSettings, seed: int
-) -> tuple[LinearInverse, float, float]:
-    """The linear inverse, the processor's seconds for it and for all that comes before and after the steps, and for a step."""
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """What is known of an attack before it is trained."""
+
+    linear: LinearInverse
+    score: float  # mean SSIM of the linear inverse on validation pictures
+    fixed_seconds: float  # of the processor, for the linear inverse and all that comes before and after the steps
+    step_seconds: float  # for a step
+
+
+def prepare(subject: Subject, held: tuple[int, ...], settings: TuningSettings, seed: int) -> Preparation:
+    """Solve the linear inverse, and measure what the attack on top of it will take."""
     start = time.process_time()
-    linear = solve(subject, held, seed)
+    linear, score = solve(subject, held, seed)
     network = make_inverse(subject.frame, len(held), seed)
     train, test = _pairs(subject, "train", held, linear), _pairs(subject, "test", held, linear)
     ssim(rebuilt(network, test.maps, test.guess), test.pictures)
@@ -102,7 +110,7 @@ def seconds_of(
         rows = torch.randint(len(train.maps), (settings.batch,), generator=generator)
         descend(network, optimizer, train, rows, settings)
         times.append(time.process_time() - start)
-    return linear, fixed, sorted(times)[TIMED_STEPS // 2]
+    return Preparation(linear, score, fixed, sorted(times)[TIMED_STEPS // 2])
 
 
 def _held(subject: Subject, part: str, held: tuple[int, ...]) -> Tensor:

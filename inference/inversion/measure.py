@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,17 +13,18 @@ from numpy.typing import NDArray
 
 from envs.distprivacy.types import Network
 from inference.images.image_set import Splits
-from inference.inversion.attack import SHOWN, Outcome, attack, seconds_of
+from inference.inversion.attack import SHOWN, Outcome, Preparation, attack, prepare
 from inference.inversion.capture import Capture
 from inference.inversion.cells import Cell, choices_of, default_counts
-from inference.inversion.least_squares import LinearInverse
 from inference.inversion.scoring import floor, window_of
 from inference.inversion.statistics import Estimate, estimate
 from inference.inversion.subject import MOST_VALIDATION, Subject, make_subject
 from inference.inversion.training import TuningSettings
 
 LEAST_STEPS = 20
-"""Of an attack, where the time would not suffice for more."""
+"""Where the time would not suffice for more."""
+FULL_SHARE, LEAST_SHARE = 0.1, 0.1
+"""SSIM that a linear inverse lacks where an attack gets all steps; share of them that it gets where nothing is lacking."""
 
 Report = Callable[[str, int], Callable[[int], None]]
 """Opens a bar for a piece of work of so many parts; gives what is told how many are done."""
@@ -65,7 +67,7 @@ class Measurement:
     window: int  # side of the window of SSIM, pixels
     test_pictures: int
     train_pictures: dict[str, int]  # of each layer
-    steps: int  # what a cell with several choices gets
+    steps: int  # of an attack, before its share (``weight_of``)
     seconds: float = 0.0  # of the processor, for everything
     results: list[CellResult] = field(default_factory=list)
 
@@ -107,12 +109,15 @@ def cells_of(network: Network, capture: Capture, question: Question) -> list[Cel
     return cells
 
 
-def weight_of(cell: Cell, question: Question) -> int:
-    """How many times the steps of others an attack gets: where there is one choice, it gets those of all choices.
+def weight_of(cell: Cell, score: float, question: Question) -> float:
+    """Share of the steps that an attack on a cell gets.
 
-    That is the cell of all maps, which has the largest network and says from which layer on there is no limit any more.
+    All of them from a linear inverse of an SSIM (``score``) of at most 0.9 on, a tenth where that lacks nothing. Where
+    there is one choice of maps, it gets the steps of all choices: that is the cell of all maps, which has the largest network
+    and says from which layer on there is no limit any more.
     """
-    return max(1, question.choices // len(cell.held))
+    lacking = min(1.0, max(LEAST_SHARE, (1 - score) / FULL_SHARE))
+    return lacking * max(1, question.choices // len(cell.held))
 
 
 def measure(
@@ -134,7 +139,7 @@ def measure(
         settings: how inverse networks are trained.
         seconds: of the processor that all may take: an attack must not be weaker because the machine has other work. They
             are turned into ``steps`` by the times of a few steps of each cell.
-        steps: of each attack instead; the same number makes the same table again.
+        steps: of an attack instead, before its share; the same number makes the same table again.
         report: of progress.
 
     Raises:
@@ -152,10 +157,20 @@ def measure(
     for layer in question.layers:
         tick = report(f"maps of {layer}", sum(most.values()))
         subjects[layer] = make_subject(capture, layer, question.also, splits, most, tick)
-    solved: dict[Cell, LinearInverse] = {}
+    ready: dict[Cell, Preparation] = {}
+    tick = report("linear inverses", len(cells))
+    for cell in cells:
+        ready[cell] = prepare(subjects[cell.layer], cell.held[0], settings, _seed(question, 0))
+        tick(len(ready))
+    shares = {cell: weight_of(cell, one.score, question) for cell, one in ready.items()}
     if steps is None:
         assert seconds is not None
-        steps = _steps_within(cells, subjects, question, settings, seconds, start, solved, report)
+        # the linear inverse of the first choice is not solved again
+        fixed = sum(one.fixed_seconds * (len(cell.held) - 1) for cell, one in ready.items())
+        of_a_step = sum(one.step_seconds * len(cell.held) * shares[cell] for cell, one in ready.items())
+        left = seconds - (time.process_time() - start) - fixed
+        steps = max(LEAST_STEPS, math.floor(left / of_a_step))
+    of_cell = {cell: math.ceil(steps * share) for cell, share in shares.items()}
     first = subjects[question.layers[0]]
     test = first.pictures["test"]
     result = Measurement(
@@ -167,85 +182,41 @@ def measure(
         {layer: len(subject.pictures["train"]) for layer, subject in subjects.items()},
         steps,
     )
-    total = sum(len(cell.held) * steps * weight_of(cell, question) for cell in cells)
-    progress = _Counter(report(f"{len(cells)} cells", total))
+    done = itertools.count(1)
+    tick = report(f"{len(cells)} cells", sum(len(cell.held) * of_cell[cell] for cell in cells))
     for cell in cells:
-        outcomes = _outcomes(cell, subjects[cell.layer], steps, question, settings, solved.get(cell), progress.one)
-        result.results.append(_as_result(cell, outcomes, steps * weight_of(cell, question), question))
+        outcomes = [
+            attack(
+                subjects[cell.layer],
+                held,
+                of_cell[cell],
+                settings,
+                seed=_seed(question, choice),
+                linear=ready[cell].linear if choice == 0 else None,
+                on_step=lambda: tick(next(done)),
+            )
+            for choice, held in enumerate(cell.held)
+        ]
+        seconds_of_first = ready[cell].fixed_seconds
+        result.results.append(_as_result(cell, outcomes, of_cell[cell], seconds_of_first, question.also))
     result.seconds = time.process_time() - start
     return result
 
 
-def _outcomes(
-    cell: Cell,
-    subject: Subject,
-    steps: int,
-    question: Question,
-    settings: TuningSettings,
-    linear: LinearInverse | None,
-    on_step: Callable[[], None],
-) -> list[Outcome]:
-    """One for each choice of maps; ``linear``: of the first one, where it is known."""
-    return [
-        attack(
-            subject,
-            held,
-            steps * weight_of(cell, question),
-            settings,
-            seed=_seed(question, choice),
-            linear=linear if choice == 0 else None,
-            on_step=on_step,
-        )
-        for choice, held in enumerate(cell.held)
-    ]
-
-
-def _as_result(cell: Cell, outcomes: Sequence[Outcome], steps: int, question: Question) -> CellResult:
+def _as_result(
+    cell: Cell, outcomes: Sequence[Outcome], steps: int, prepared_seconds: float, also: str | None
+) -> CellResult:
     return CellResult(
         cell,
-        question.also,
+        also,
         estimate(np.stack([outcome.scores for outcome in outcomes])),
         estimate(np.stack([outcome.linear_scores for outcome in outcomes])),
         steps,
-        sum(outcome.seconds for outcome in outcomes),
+        prepared_seconds + sum(outcome.seconds for outcome in outcomes),
         outcomes[0].shown,
     )
-
-
-def _steps_within(
-    cells: Sequence[Cell],
-    subjects: dict[str, Subject],
-    question: Question,
-    settings: TuningSettings,
-    seconds: float,
-    start: float,
-    solved: dict[Cell, LinearInverse],
-    report: Report,
-) -> int:
-    """Steps of an attack such that all of them end in time; keeps the linear inverses that it solves on the way."""
-    fixed = per_step = 0.0
-    tick = report("times", len(cells))
-    for done, cell in enumerate(cells, start=1):
-        subject, seed = subjects[cell.layer], _seed(question, 0)
-        solved[cell], once, each = seconds_of(subject, cell.held[0], settings, seed)
-        # the linear inverse of the first choice is not solved again
-        fixed += once * (len(cell.held) - 1)
-        per_step += each * len(cell.held) * weight_of(cell, question)
-        tick(done)
-    left = seconds - (time.process_time() - start) - fixed
-    return max(LEAST_STEPS, math.floor(left / per_step))
 
 
 def _seed(question: Question, choice: int) -> int:
     """Of weights, batches and drawn places: the same for all cells, so that they differ by their maps alone."""
     return int(np.random.SeedSequence([question.seed, choice]).generate_state(1)[0])
-
-
-class _Counter:
-    def __init__(self, tell: Callable[[int], None]) -> None:
-        self.tell, self.done = tell, 0
-
-    def one(self) -> None:
-        """One more."""
-        self.done += 1
-        self.tell(self.done)
