@@ -109,7 +109,7 @@ class Supervisor(BaseCallback):
         started = time.perf_counter()
         model = cast(MaskableDQN, self.model)
         columns, score = self._judge.of_policy(model)
-        if score < self._best or not self._folder.best_model.exists():
+        if self._judge.prefers(score, self._best) or not self._folder.best_model.exists():
             self._best = min(score, self._best)
             save_model(model, self._folder)
         self._curves.add(self._row(step, columns), self._timing(step, time.perf_counter() - started))

@@ -147,6 +147,10 @@ class PlacementJudge:
         }
         return columns, (float(outcome.rejected), latency) if outcome else (np.inf, np.inf)
 
+    def prefers(self, score: Score, best: Score) -> bool:
+        """See ``Judge``: a lower score."""
+        return score < best
+
     def of_best(self, score: Score) -> dict[str, float]:
         """See ``Judge``."""
         return {"best_latency_ms": 1e3 * score[1] if len(score) > 1 else float("inf")}

@@ -43,7 +43,7 @@ def make_agent(config: TrainConfig, env: SB3VecEnv) -> MaskableDQN:
         exploration_spread=agent.exploration_spread,
         n_steps=agent.n_steps,
         cut_at_exploration=agent.cut_at_exploration,
-        learning_rate=_Straight(first, last),
+        learning_rate=_FALLS[agent.learning_rate_fall](first, last),
         buffer_size=agent.buffer_size,
         learning_starts=agent.learning_starts,
         batch_size=agent.batch_size,
@@ -71,6 +71,16 @@ class _Straight:
 
     def __call__(self, left: float) -> float:
         return self.last + (self.first - self.last) * max(left, 0.0)  # the last vector step may pass the end
+
+
+class _Geometric(_Straight):
+    """Learning rate that falls by the same factor with every step: most of training is left for what small steps tell."""
+
+    def __call__(self, left: float) -> float:
+        return self.last * (self.first / self.last) ** max(left, 0.0)
+
+
+_FALLS = {"straight": _Straight, "geometric": _Geometric}
 
 
 def train(config: TrainConfig, *, callbacks: list[BaseCallback] | None = None) -> Scores:

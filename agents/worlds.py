@@ -48,6 +48,9 @@ class Judge(Protocol):
     def of_policy(self, model: MaskableDQN | None) -> tuple[dict[str, float], Score]:
         """The columns about the greedy policy on held-out data, and its score; None: the columns alone, nan each."""
 
+    def prefers(self, score: Score, best: Score) -> bool:
+        """Whether a model with this score takes the place of the one that is kept; ``best``: the best score before."""
+
     def of_best(self, score: Score) -> dict[str, float]:
         """The columns about the best score so far."""
 

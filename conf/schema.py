@@ -65,7 +65,12 @@ class DqnConfig(AgentConfig):
     hidden: int = key(32, "width of the hidden layers", unit="units", least=1)
     layers: int = key(2, "number of hidden layers", least=1)
     learning_rate: float = key(2e-3, "step size of Adam at the start", above=0)
-    learning_rate_final: float = key(1e-4, "step size at the end, reached on a straight line", above=0)
+    learning_rate_final: float = key(1e-4, "step size at the end", above=0)
+    learning_rate_fall: str = key(
+        "straight",
+        "how it gets there: on a straight line, or by the same factor a step",
+        choices=("straight", "geometric"),
+    )
     buffer_size: int = key(100_000, "capacity of the replay buffer", unit="transitions", least=1)
     batch_size: int = key(128, "transitions of one update", unit="transitions", least=1)
     gamma: float = key(1.0, "discount a step; 1: the return is minus the latency", least=0, most=1)

@@ -21,7 +21,7 @@ from agents.early_exit.held_out import rows_of_config
 from agents.early_exit.learned import LearnedExitPolicy
 from agents.early_exit.network import ExitQNetwork
 from agents.early_exit.runs import asked_for, named_policies
-from agents.early_exit.world import COLUMNS
+from agents.early_exit.world import COLUMNS, ExitJudge
 from agents.run_folder import RunFolder, resume_config
 from agents.train import run as train_command
 from agents.training import make_agent, make_training_env
@@ -71,6 +71,13 @@ def test_equal_seeds_give_equal_bytes_and_a_resumed_run_ends_like_an_uninterrupt
     argv = [f"resume={again}", "format=json"]
     assert main("train", TrainConfig, train_command, TRAIN_PATHS, settle=resume_config, argv=argv) == 0
     assert (again / "metrics.csv").read_bytes() == whole
+
+
+def test_a_later_model_takes_the_place_of_one_that_is_as_good() -> None:
+    judge = ExitJudge(TrainConfig(env=EarlyExitConfig(), evaluate_every=0), make_world("budget", windows=4, rows=20))
+    assert judge.prefers((0.0, 0.11), (float("inf"),)) and judge.prefers((0.0, 0.101), (0.0, 0.1))
+    assert not judge.prefers((0.0, 0.103), (0.0, 0.1)), "clearly worse"
+    assert not judge.prefers((0.01, 0.05), (0.0, 0.1)) and judge.prefers((0.0, 0.2), (0.01, 0.1))
 
 
 def test_a_flat_network_learns_from_recorded_decisions_too(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ REFUSED = [
         ["baselines=[all-cloud]", "env.months=[1]", "FILES", "env.actions=FOLDER/one.csv"],
         "the menu has no action by which",
     ),
-    (["baselines=[static]", "env.test_months=[9]"], "months has the entry 9, expected numbers in 1..8"),
+    (["baselines=[static]", "env.test_months=[9]"], "env.test_months has the entry 9, expected numbers in 1..8"),
 ]
 """Keys, and the sentence: each is fine for training itself. FILES: tables of which the last one has no tree beside it."""
 

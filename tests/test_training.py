@@ -17,9 +17,9 @@ from agents.curves import TIMING_COLUMNS
 from agents.placement_world import COLUMNS
 from agents.run_folder import resume_config
 from agents.train import run as train_command
-from agents.training import train
+from agents.training import make_agent, make_training_env, train
 from conf.messages import UserError
-from conf.schema import DistPrivacyConfig, TrainConfig
+from conf.schema import DistPrivacyConfig, DqnConfig, TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,16 @@ def test_a_loaded_policy_acts_on_one_observation_and_on_many(whole: Path) -> Non
     for scenario in ("lenet-random", "lenet-20"):
         info = play(policy, scenario=scenario)
         assert not info["invalid_action"] and not info["rejected"]
+
+
+def test_step_sizes_fall_straight_or_by_the_same_factor() -> None:
+    for fall, middle in (("straight", 0.0505), ("geometric", 0.01)):
+        agent = DqnConfig(learning_rate=0.1, learning_rate_final=0.001, learning_rate_fall=fall)
+        config = TrainConfig(agent=agent, num_envs=1, device="cpu")
+        env = make_training_env(config)
+        schedule = make_agent(config, env).lr_schedule
+        env.close()
+        assert [schedule(left) for left in (1.0, 0.5, 0.0, -0.1)] == pytest.approx([0.1, middle, 0.001, 0.001])
 
 
 def test_a_flat_agent_trains_and_is_tied_to_its_devices(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from agents.env_arguments import env_arguments
 from conf.schema import EarlyExitConfig
-from envs.early_exit.build import World, make_world
+from envs.early_exit.build import World, check_months, make_world
 from optimal.early_exit.episode_gaps import check_references
 from optimal.early_exit.episodes import TEST_SEED, TUNING_SEED, Episodes
 
@@ -29,13 +29,20 @@ def tuning_episodes(env: EarlyExitConfig) -> Episodes:
 
 def held_out_episodes(env: EarlyExitConfig, count: int, seed: int = TEST_SEED) -> Episodes:
     """Held-out episodes of the test months."""
+    _check_months(env)
     return Episodes.draw(rows_of_config(replace(env, months=env.test_months)), count, seed)
 
 
 def check_playable(env: EarlyExitConfig, baselines: Sequence[str]) -> None:
     """Raise ``ValueError`` for months that are not there, and for a baseline that cannot be played on some of them."""
+    _check_months(env)
     for months in (env.months, env.test_months):
         check_references(rows_of_config(replace(env, months=months)), baselines)
+
+
+def _check_months(env: EarlyExitConfig) -> None:
+    for name in ("months", "test_months"):
+        check_months(getattr(env, name), env.tables or None, f"env.{name}")
 
 
 def title_of(env: EarlyExitConfig, episodes: Episodes) -> str:

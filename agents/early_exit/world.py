@@ -33,6 +33,8 @@ VALIDATION_SEED = 20_262
 """Seed of the held-out episodes of periodic evaluation, of the months of training."""
 TOLERATED = 0.05
 """Share of the episodes in which the least acceptance may be missed."""
+TIE = 0.02
+"""Share of the cost of a row by which a later model may lose to the best one and still takes its place."""
 
 COLUMNS: dict[str, str] = {
     "step": "environment steps so far, over all environments",
@@ -45,7 +47,7 @@ COLUMNS: dict[str, str] = {
     "eval_rejected": "share of rows without an answer there",
     "eval_sent": "share of rows that cross the link there",
     "eval_violated": "share of episodes that accept less than they must there",
-    "best_cost": "eval_cost of the best model so far",
+    "best_cost": "lowest eval_cost so far",
     **LEARNING_COLUMNS,
 }
 """Column of metrics.csv -> meaning; the TensorBoard tags are ``offramp/<column>``."""
@@ -178,6 +180,13 @@ class ExitJudge:
             "eval_violated": mean("violated"),
         }
         return columns, (_missed(played), columns["eval_cost"])
+
+    def prefers(self, score: Score, best: Score) -> bool:
+        """See ``Judge``: the later model, unless acceptance is missed more often or a row costs clearly more.
+
+        Steps become small, and what held-out episodes say of two late models is chance: months of training, few of them.
+        """
+        return (score[0], score[1] * (1 - TIE)) < best
 
     def of_best(self, score: Score) -> dict[str, float]:
         """See ``Judge``."""

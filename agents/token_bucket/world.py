@@ -188,6 +188,10 @@ class BucketJudge:
         }
         return columns, (loss,)
 
+    def prefers(self, score: Score, best: Score) -> bool:
+        """See ``Judge``: a lower score."""
+        return score < best
+
     def of_best(self, score: Score) -> dict[str, float]:
         """See ``Judge``."""
         return {"best_loss": score[0]}

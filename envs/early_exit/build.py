@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -274,6 +274,23 @@ def _shipped_table(number: int) -> ExitTable:
     return load_table(SHIPPED / f"month_{number:02d}.csv.gz")
 
 
+def check_months(months: Sequence[int], tables: Sequence[Any] | None, name: str = "months") -> None:
+    """Raise ``ValueError`` for what are no numbers of ``tables``, counted from 1 (None: those shipped).
+
+    ``name``: what the error calls them.
+    """
+    if not np.iterable(months) or not all(isinstance(n, int | np.integer) for n in months):
+        raise ValueError(f"{name} is {months!r}, expected a list of whole numbers")
+    count = _count(tables)
+    for number in months:
+        if not 1 <= number <= count:
+            raise ValueError(f"{name} has the entry {number}, expected numbers in 1..{count}, as there are tables")
+
+
+def _count(tables: Sequence[Any] | None) -> int:
+    return len(list(SHIPPED.glob("month_*.csv.gz"))) if tables is None else len(tables)
+
+
 def _tables(
     tables: str | Sequence[str | Path | ExitTable], months: Sequence[int] | None
 ) -> tuple[tuple[str, ...], tuple[ExitTable, ...]]:
@@ -282,14 +299,9 @@ def _tables(
     if given is None and tables != SYNTHETIC:
         shown = "one table" if isinstance(tables, ExitTable) else repr(tables)
         raise ValueError(f"tables is {shown}, expected {SYNTHETIC} or a list of evaluation tables (.csv, .csv.gz)")
-    count = len(list(SHIPPED.glob("month_*.csv.gz"))) if given is None else len(given)
     wanted = (FIRST if given is None else ()) if months is None else months
-    if not np.iterable(wanted) or not all(isinstance(n, int | np.integer) for n in wanted):
-        raise ValueError(f"months is {months!r}, expected a list of whole numbers")
-    numbers = list(wanted) or list(range(1, count + 1))
-    for number in numbers:
-        if not 1 <= number <= count:
-            raise ValueError(f"months has the entry {number}, expected numbers in 1..{count}, as there are tables")
+    check_months(wanted, given)
+    numbers = list(wanted) or list(range(1, _count(given) + 1))
     if given is None:
         return tuple(f"month {n}" for n in numbers), tuple(_shipped_table(n) for n in numbers)
     picked = [given[n - 1] for n in numbers]
