@@ -15,7 +15,7 @@ from inference.inversion.least_squares import LinearInverse, linear_inverses
 from inference.inversion.networks import make_inverse
 from inference.inversion.scoring import ssim
 from inference.inversion.subject import Subject
-from inference.inversion.training import Pairs, TuningSettings, descend, rebuilt, tune
+from inference.inversion.training import LOOKS, Pairs, TuningSettings, descend, rebuilt, tune
 
 SHOWN = 8
 """Pictures of which the rebuilt ones are kept."""
@@ -90,27 +90,39 @@ class Preparation:
 
     linear: LinearInverse
     score: float  # mean SSIM of the linear inverse on validation pictures
-    fixed_seconds: float  # of the processor, for the linear inverse and all that comes before and after the steps
+    solve_seconds: float  # of the processor, for the linear inverse
+    fixed_seconds: float  # for all that an attack does beside it and its steps: guesses, looks, the test
     step_seconds: float  # for a step
+    seconds: float  # that this took
 
 
 def prepare(subject: Subject, held: tuple[int, ...], settings: TuningSettings, seed: int) -> Preparation:
     """Solve the linear inverse, and measure what the attack on top of it will take."""
     start = time.process_time()
     linear, score = solve(subject, held, seed)
+    solved = time.process_time()
     network = make_inverse(subject.frame, len(held), seed)
-    train, test = _pairs(subject, "train", held, linear), _pairs(subject, "test", held, linear)
+    train, validation, test = (_pairs(subject, part, held, linear) for part in ("train", "validation", "test"))
     ssim(rebuilt(network, test.maps, test.guess), test.pictures)
-    fixed = time.process_time() - start
+    tested = time.process_time()
+    ssim(rebuilt(network, validation.maps, validation.guess), validation.pictures)
+    looked = time.process_time()
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate, fused=True)
     generator = torch.Generator().manual_seed(seed)
     times = []
     for _ in range(TIMED_STEPS):
-        start = time.process_time()
+        begun = time.process_time()
         rows = torch.randint(len(train.maps), (settings.batch,), generator=generator)
         descend(network, optimizer, train, rows, settings)
-        times.append(time.process_time() - start)
-    return Preparation(linear, score, fixed, sorted(times)[TIMED_STEPS // 2])
+        times.append(time.process_time() - begun)
+    return Preparation(
+        linear,
+        score,
+        solve_seconds=solved - start,
+        fixed_seconds=(tested - solved) + (LOOKS + 1) * (looked - tested),
+        step_seconds=sorted(times)[TIMED_STEPS // 2],
+        seconds=time.process_time() - start,
+    )
 
 
 def _held(subject: Subject, part: str, held: tuple[int, ...]) -> Tensor:

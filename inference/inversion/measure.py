@@ -166,7 +166,9 @@ def measure(
     if steps is None:
         assert seconds is not None
         # the linear inverse of the first choice is not solved again
-        fixed = sum(one.fixed_seconds * (len(cell.held) - 1) for cell, one in ready.items())
+        fixed = sum(
+            one.solve_seconds * (len(cell.held) - 1) + one.fixed_seconds * len(cell.held) for cell, one in ready.items()
+        )
         of_a_step = sum(one.step_seconds * len(cell.held) * shares[cell] for cell, one in ready.items())
         left = seconds - (time.process_time() - start) - fixed
         steps = max(LEAST_STEPS, math.floor(left / of_a_step))
@@ -197,8 +199,7 @@ def measure(
             )
             for choice, held in enumerate(cell.held)
         ]
-        seconds_of_first = ready[cell].fixed_seconds
-        result.results.append(_as_result(cell, outcomes, of_cell[cell], seconds_of_first, question.also))
+        result.results.append(_as_result(cell, outcomes, of_cell[cell], ready[cell].seconds, question.also))
     result.seconds = time.process_time() - start
     return result
 
