@@ -62,7 +62,15 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     policies: list[Any] = [*map(search, config.run), *(baseline(name, config.seed) for name in config.baselines)]
     distinct_names([policy.name for policy in policies])
     instances, title = instances_of(config, world)
-    scores = score_all(policies, instances, title)
+    if config.solution is not None and len(instances) > 1:
+        raise ValueError(
+            f"solution is {config.solution}, but {config.instance} holds {len(instances)} instances, expected one"
+        )
+    scores = score_all(policies, instances, title, keep_solutions=config.solution is not None)
+    if config.solution is not None:
+        from envs.distprivacy.files import save_solution
+
+        save_solution(scores.outcomes[0].solutions[0], config.solution)
     rows = [
         {"policy": o.policy, "latency_s": o.latency_s, "shared_bytes": o.shared_bytes, "violations": o.violations}
         for o in scores.outcomes
@@ -71,4 +79,4 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main("evaluate", EvaluateConfig, run, ("run", "instance", "out")))
+    raise SystemExit(main("evaluate", EvaluateConfig, run, ("run", "instance", "out", "solution")))

@@ -137,7 +137,14 @@ def _show(bar: Progress, task: TaskID, done: int) -> None:
     bar.update(task, completed=done)
 
 
-def score_all(policies: Sequence[Any], instances: InstanceSet, title: str, *, progress: bool = True) -> Scores:
+def score_all(
+    policies: Sequence[Any],
+    instances: InstanceSet,
+    title: str,
+    *,
+    keep_solutions: bool = False,
+    progress: bool = True,
+) -> Scores:
     """Evaluate every policy on ``instances``; a progress bar on standard error with ``progress``."""
     columns = (
         TextColumn("[bold]evaluating {task.description}"),
@@ -151,7 +158,8 @@ def score_all(policies: Sequence[Any], instances: InstanceSet, title: str, *, pr
     with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         for policy in policies:
             task = bar.add_task(policy.name, total=len(instances))
-            outcomes.append(evaluate(policy, instances, progress=partial(_show, bar, task)))
+            ticks = partial(_show, bar, task)
+            outcomes.append(evaluate(policy, instances, keep_solutions=keep_solutions, progress=ticks))
             bar.remove_task(task)
     scores = Scores(title, outcomes)
     everyone = np.logical_and.reduce([np.isfinite(outcome.latency_s) for outcome in outcomes])

@@ -42,7 +42,7 @@ class InstanceConfig:
     colluders: int = key(1, "devices that may pool their maps", unit="devices", least=1)
     fleet: str = key(
         "lenet-random",
-        f"devices, cameras and requests: {', '.join(SCENARIOS)}, or an instance file (.json, .jsonl)",
+        f"devices, cameras and requests: {', '.join(SCENARIOS)}, a fleet file (.json), or an instance file (.json, .jsonl)",
         path=True,
         kind="a name or a path",
         section="Fleet",
@@ -51,7 +51,9 @@ class InstanceConfig:
         None, "periods drawn of a scenario (null: 1); null for a file: all that it holds", least=1
     )
     requests: int | None = key(
-        None, "requests a period, from one source after the other; null: as the fleet has", least=1
+        None,
+        "requests a period, from one source after the other; null: as the fleet has, or one of each source",
+        least=1,
     )
     seed: int = key(0, "seed of the fleets that are drawn", least=0, most=MOST_SEED)
     out: str = key(MISSING, "instance file: .json for one, .jsonl for any number", path=True, section="Output")

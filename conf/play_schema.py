@@ -25,7 +25,7 @@ from conf.names import ALL_BASELINES, FORMATS, MOST_SEED
 APART: dict[type[EnvConfig], tuple[str, tuple[str, ...]]] = {
     DistPrivacyConfig: (
         "segment allocation",
-        ("ssim", "privacy_scope", "churn", "absent", "samples", "local_search"),
+        ("ssim", "privacy_scope", "churn", "absent", "samples", "local_search", "solution"),
     ),
     TokenBucketConfig: ("token-bucket offloading", ("rate", "depth", "length")),
     EarlyExitConfig: ("early exit", ("budget", "budgets")),
@@ -50,6 +50,7 @@ class EvaluateConfig:
     Examples:
         {command} run=runs/distprivacy-dqn-20250101-120000-s0
         {command} run=runs/NAME scenario=lenet-70 instances=200
+        {command} run=runs/NAME instance=fleet.json baselines=[greedy] solution=solution.json
         {command} baselines=random,greedy scenario=lenet-20 out=baselines.json
         {command} baselines=[belief,iid-mdp,fixed] scenario=s3 rate=0.25 depth=10
         {command} baselines=[belief,iid-mdp,fixed] scenario=fig8-gap6-leave-1.5
@@ -89,6 +90,11 @@ class EvaluateConfig:
     )
     seed: int = key(0, "seed of these instances", least=0, most=MOST_SEED)
     out: str | None = key(None, "JSON file for the result of every instance", path=True, section="Output")
+    solution: str | None = key(
+        None,
+        "solution file (.json) of the first policy's placement (runs go before baselines), where instance holds just one",
+        path=True,
+    )
     format: str = key("text", "tables, or one JSON object", choices=FORMATS)
 
     def check(self) -> None:
@@ -107,6 +113,9 @@ class EvaluateConfig:
                 )
         if self.instance is not None and self.absent:
             raise ValueError(f"absent is {self.absent}, but instance {self.instance} is played as it is, expected 0")
+        if self.solution is not None and (self.instance is None or not self.solution.lower().endswith(".json")):
+            wanted = "a path that ends in .json" if self.instance is not None else "null without an instance file"
+            raise ValueError(f"solution is {self.solution}, expected {wanted}")
         if self.environment is not None:
             check_keys(self, self.environment)
 

@@ -22,10 +22,11 @@ def _schema(name: str) -> Draft202012Validator:
     return Draft202012Validator(json.loads(text))
 
 
-SCHEMAS = {name: _schema(name) for name in ("instance", "solution")}
+SCHEMAS = {name: _schema(name) for name in ("instance", "solution", "fleet")}
 READ: dict[str, Callable[[object, str], Any]] = {
     "instance": files.instance_from_dict,
     "solution": files.solution_from_dict,
+    "fleet": files.fleet_from_dict,
 }
 
 
@@ -47,6 +48,11 @@ def sample_solution() -> Solution:
 VALID: dict[str, Data] = {
     "instance": files.instance_to_dict(sample_instance()),
     "solution": files.solution_to_dict(sample_solution()),
+}
+VALID["fleet"] = {
+    "format": files.FLEET_FORMAT,
+    "version": files.VERSION,
+    **{key: VALID["instance"][key] for key in ("period_s", "devices", "sources")},
 }
 
 

@@ -18,8 +18,9 @@ from agents.evaluation import InstanceSet
 from agents.evaluation import evaluate as score
 from agents.training import train
 from conf.schema import BASELINES, DistPrivacyConfig, DqnConfig, EvaluateConfig, RolloutConfig, TrainConfig
-from envs.distprivacy.files import save_instance, save_instances
+from envs.distprivacy.files import load_solution, save_instance, save_instances
 from envs.distprivacy.generator import toy_instance
+from envs.distprivacy.replay import replay
 from envs.distprivacy.scenarios import scenario
 
 ROW_KEYS = {
@@ -128,6 +129,26 @@ def test_instance_files_are_scored_in_order(folder: Path) -> None:
     assert (many["title"], one["title"]) == ("some.jsonl, 4 instances", "one.json, 1 instance")
     latencies = json.loads((folder / "many.json").read_text())["instances"][0]["latency_s"]
     assert len(latencies) == 4 and latencies[2] == [one["policies"][0]["latency_s"]]
+
+
+def test_the_placement_of_the_first_policy_is_written(folder: Path) -> None:
+    instance = scenario("lenet-10", requests=2).sample(np.random.default_rng(0))
+    save_instance(instance, "one.json")
+    save_instances([instance] * 2, "two.jsonl")
+    result = run_evaluate(baselines=["greedy", "random"], instance="one.json", solution="made/solution.json")
+    solution = load_solution(folder / "made" / "solution.json")
+    report = replay(instance, solution)
+    assert report.violations == () and len(solution.requests) == 2
+    assert report.objective_s == pytest.approx(2 * result["policies"][0]["latency_s"], rel=1e-9)
+    with pytest.raises(ValueError, match=r"solution is no.json, but two.jsonl holds 2 instances, expected one"):
+        run_evaluate(baselines=["greedy"], instance="two.jsonl", solution="no.json")
+    with pytest.raises(ValueError, match=r"solution is no.json, expected null without an instance file"):
+        run_evaluate(baselines=["greedy"], solution="no.json")
+    with pytest.raises(ValueError, match=r"solution is no.txt, expected a path that ends in .json"):
+        run_evaluate(baselines=["greedy"], instance="one.json", solution="no.txt")
+    with pytest.raises(ValueError, match=r"solution is no.json, which is for segment allocation, expected null"):
+        run_evaluate(baselines=["greedy"], instance="trace.csv", solution="no.json")
+    assert not (folder / "no.json").exists()
 
 
 def test_a_run_is_scored_next_to_baselines(trained: str, capsys: pytest.CaptureFixture[str]) -> None:

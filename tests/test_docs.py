@@ -57,7 +57,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 COMMANDS: dict[str, tuple[str, type, tuple[str, ...]]] = {
     "agents.train": ("train", TrainConfig, ("run_root", "resume", "env.scenario")),
-    "agents.evaluate": ("evaluate", EvaluateConfig, ("run", "instance", "out")),
+    "agents.evaluate": ("evaluate", EvaluateConfig, ("run", "instance", "out", "solution")),
     "agents.benchmark": ("benchmark", BenchmarkConfig, ("runs", "run_root", "env.scenario")),
     "agents.figure": ("figure", FigureConfig, ("runs", "run_root", "env.scenario")),
     "optimal.build_sets": ("build_sets", BuildSetsConfig, ("out",)),

@@ -86,6 +86,10 @@ REFUSED: list[tuple[str, str, Any, str, bool]] = [
     ("solution", "requests.0.latency_s", -1.0, "is -1.0, expected a finite number >= 0 or null", True),
     ("solution", "requests.1.latency_s", 0.5, "'requests[1].latency_s' is 0.5, expected null for a rejected", True),
     ("solution", "requests.1.layers", {"fc2": [2]}, "expected no layers for a rejected request", True),
+    ("fleet", "version", 2, "field 'version' is 2, expected 1", True),
+    ("fleet", "networks", {}, "field 'networks' is an unknown key", True),
+    ("fleet", "devices", [], "field 'devices' is a list of 0 entries", True),
+    ("fleet", "sources.0.mults_per_s", 0, "field 'sources[0].mults_per_s' is 0, expected a finite number > 0", True),
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from file_samples import VALID, sample_instance
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,6 +101,34 @@ def test_fleets_are_drawn_by_seed_or_taken_from_a_file() -> None:
     mine = load_instance("c.json")
     assert mine.devices == toy_instance().devices
     assert [request.network for request in mine.requests] == ["lenet"] * 2
+
+
+def test_a_fleet_file_needs_no_network(folder: Path) -> None:
+    save_tables(MINE, "mine.yaml")
+    (folder / "home.json").write_text(json.dumps(VALID["fleet"] | {"sources": VALID["fleet"]["sources"] * 2}))
+    common = ("network=lenet", "table=mine.yaml", "fleet=home.json")
+    assert command(*common, "out=one.json") == command(*common, "requests=3", "out=three.json") == 0
+    one, three = load_instance("one.json"), load_instance("three.json")
+    assert one.devices == three.devices == sample_instance().devices and one.period_s == 1
+    assert [request.source for request in one.requests] == [0, 1]
+    assert [request.source for request in three.requests] == [0, 1, 0]
+
+
+def test_an_instance_of_little_use_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_tables(MINE, "mine.yaml")
+    (folder / "home.json").write_text(json.dumps(VALID["fleet"]))
+    common = ("network=lenet", "table=mine.yaml", "fleet=home.json", "out=a.json", "format=json")
+    told = {}
+    for ssim in (0.1, 0.3, 0.5, 0.9):
+        assert command(*common, f"ssim={ssim}") == 0
+        told[ssim] = json.loads(capsys.readouterr().out)["notice"]
+    assert told[0.1].startswith("at ssim=0.1 every layer stays on the source, so there is nothing to decide")
+    assert told[0.3].startswith(
+        "layer relu1 has 8 segments, at most 1 of them on a device, so that a request takes 8 dev"
+    )
+    assert told[0.5] is told[0.9] is None
+    assert command(*common[:-1], "ssim=0.3") == 0
+    assert "takes 8 devices; the fleet has 4: all is rejected there" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

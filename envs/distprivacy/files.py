@@ -17,6 +17,7 @@ from envs.distprivacy.types import (
     LAYER_KINDS,
     PRIVACY_SCOPES,
     Device,
+    Fleet,
     Instance,
     Layer,
     Network,
@@ -28,6 +29,7 @@ from envs.distprivacy.types import (
 from envs.strict_json import Field, FilePath, or_null, parse, read_bytes, render, write_text
 
 INSTANCE_FORMAT = "offramp/distprivacy-instance"
+FLEET_FORMAT = "offramp/distprivacy-fleet"
 SOLUTION_FORMAT = "offramp/distprivacy-solution"
 VERSION = 1
 STATUSES = ("optimal", "feasible")
@@ -112,6 +114,18 @@ def instance_from_dict(data: object, where: str = "instance") -> Instance:
     requests = tuple(Request(f["source"].count(0, len(sources) - 1), f["network"].text(networks)) for f in asked)
     task = root.made(lambda: Task(networks, privacy, ssim, tolerance, scope, colluders))
     return root.made(lambda: Instance(task, devices, sources, requests, period_s))
+
+
+def fleet_from_dict(data: object, where: str = "fleet") -> Fleet:
+    """The devices and sources that a parsed file describes: an instance without network, table and requests.
+
+    Raises:
+        ValueError: one sentence with file, field path, value and what was expected.
+    """
+    root = Field(data, where)
+    fields = root.document(FLEET_FORMAT, VERSION, ("period_s", "devices", "sources"), ())
+    devices, sources = (tuple(map(_read_device, fields[key].entries())) for key in ("devices", "sources"))
+    return Fleet(devices, sources, fields["period_s"].number(0, above=True))
 
 
 def _layer_to_dict(layer: Layer) -> dict[str, Any]:
@@ -253,6 +267,14 @@ def save_instance(instance: Instance, path: FilePath) -> None:
     data = instance_to_dict(instance)
     instance_from_dict(data, str(path))
     write_text(path, render(data) + "\n")
+
+
+def load_fleet_or_instance(path: FilePath) -> Fleet | Instance:
+    """Read a file of either format. Raises ValueError, one sentence, where it is missing, unreadable or wrong."""
+    data = parse(read_bytes(path), str(path))
+    if isinstance(data, dict) and data.get("format") == FLEET_FORMAT:
+        return fleet_from_dict(data, str(path))
+    return instance_from_dict(data, str(path))
 
 
 def load_solution(path: FilePath) -> Solution:

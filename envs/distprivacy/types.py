@@ -208,6 +208,15 @@ def _check_privacy_table(name: str, network: Network, table: PrivacyTable) -> No
 
 
 @dataclass(frozen=True, slots=True)
+class Fleet:
+    """Devices and sources before anything is asked of them: what an instance has beside its task and requests."""
+
+    devices: tuple[Device, ...]
+    sources: tuple[Device, ...]
+    period_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One period: a task, a fleet, sources and the ordered requests."""
 
