@@ -150,6 +150,22 @@ def test_the_compiled_least_plane_is_that_of_tensors(model: MaskableDQN) -> None
     np.testing.assert_allclose(net(states).detach().numpy(), compiled.numpy(), atol=2e-5)
 
 
+def test_what_is_left_is_the_mean_over_demands_that_may_be_off(model: MaskableDQN) -> None:
+    """Two planes, x and 1 + x / 2, that meet at 2: equal to the least plane far from there, a share of the kink below it."""
+    net, _ = network_and_states(model)
+    planes = th.full((1, len(net.budget_price)), 100.0)
+    slopes = net.budget_price.clone()
+    planes[0, :2] = th.tensor([0.0, 1.0])
+    net.budget_price[:] = 0.0
+    net.budget_price[:2] = th.tensor([1.0, 0.5])
+    after, lack = th.tensor([[[1.0], [2.0], [4.0]]]), th.zeros(1, 3, 1)
+    with th.no_grad():
+        value = net._expected(after, lack, planes)[0, :, 0]
+    net.budget_price[:] = slopes
+    # one point in six lies sqrt(3) tenths of 2 above the kink, where the slope is halved
+    assert value.tolist() == pytest.approx([1.0, 2.0 - 0.2 * 3**0.5 / 2 / 6, 3.0], abs=1e-6)
+
+
 def test_more_budget_is_never_worse_and_more_acceptance_needed_never_better(model: MaskableDQN) -> None:
     net, states = network_and_states(model)
     n = (states[:, net.slices["time"]] * net.windows)[:, 0]
