@@ -86,6 +86,16 @@ def intervals(rows: Sequence[tuple[str, str, Mapping[str, Any]]], scale: float, 
     return figure, axes
 
 
+def against_time(figure: Figure, axes: Any, what: str, label: str) -> str:
+    """Finish a plot over the time to decide a ``what``, logarithmic, with ``label`` on the other axis, as SVG."""
+    axes.set_xscale("log")
+    axes.set_xlabel(f"time to decide a {what}, µs")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return svg(figure)
+
+
 def colour_of(kind: str) -> str:
     """The colour of learned policies, of references (what knows the future among them) and of baselines."""
     if kind == "learned":

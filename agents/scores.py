@@ -69,14 +69,7 @@ class Scores:
 
     def table(self) -> Table:
         """A rich table, best policies first: fewest rejections, then lowest latency; rule-breakers last."""
-        table = Table(
-            title=self.title,
-            caption=_CAPTION,
-            caption_justify="left",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=0,
-        )
+        table = table_of_scores(self.title, _CAPTION)
         for name in ("policy", "latency ms", "vs greedy", "reject", "broken", "sent kB", "decide ms", "gap"):
             table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=name != "policy")
         greedy = self.common_s.get("greedy")
@@ -106,6 +99,18 @@ _CAPTION = (
     "time to decide a request; gap: mean excess over a proven lower bound, where one is known. * ignores privacy, so no valid "
     "answer."
 )
+
+
+def table_of_scores(title: str, caption: str) -> Table:
+    """An empty rich table of policies, narrow enough for a terminal; what its columns mean stands below it."""
+    return Table(
+        title=title,
+        caption=caption,
+        caption_justify="left",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+    )
 
 
 def short(value: float, digits: int = 5) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import gymnasium as gym
@@ -77,7 +78,7 @@ class _Geometric(_Straight):
     """Learning rate that falls by the same factor with every step: most of training is left for what small steps tell."""
 
     def __call__(self, left: float) -> float:
-        return self.last * (self.first / self.last) ** max(left, 0.0)
+        return self.last * math.pow(self.first / self.last, max(left, 0.0))
 
 
 _FALLS = {"straight": _Straight, "geometric": _Geometric}

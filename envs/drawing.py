@@ -175,6 +175,16 @@ class Canvas:
         size = max(1, round(width)), max(1, round(height))
         self.image.paste(Image.fromarray(colours[None]).resize(size, Image.Resampling.NEAREST), (round(x), round(y)))
 
+    def facts(self, rows: Sequence[tuple[str, str]], x0: float, x1: float, y: float) -> None:
+        """Values in a row from ``x0`` to ``x1``, each with its name above it, evenly spaced."""
+        widths = [max(text_width(name, 9), text_width(value, 14)) for name, value in rows]
+        gap = (x1 - x0 - sum(widths)) / (len(rows) - 1)
+        x = x0
+        for (name, value), wide in zip(rows, widths, strict=True):
+            self.text(x, y, name, 9, MUTED)
+            self.text(x, y + 17, value, 14)
+            x += wide + gap
+
     def array(self) -> NDArray[np.uint8]:
         """The picture, uint8 ``(height, width, 3)``; a copy."""
         return np.array(self.image, np.uint8)

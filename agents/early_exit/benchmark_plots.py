@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from agents.benchmark_plots import colour_of, style, svg
+from agents.benchmark_plots import against_time, colour_of, style, svg
 from agents.early_exit.benchmark_result import LEARNED, ExitBenchmark, ExitPlayed, budget_text, shown_name
 from agents.early_exit.timeline import draw_timeline
 from agents.scores import short
@@ -167,12 +167,7 @@ def _against_time(result: ExitBenchmark) -> str:
         if row["cost"]["mean"] <= highest and np.isfinite(row["decision_s"]):
             place = (1e6 * max(row["decision_s"], 1e-9), row["cost"]["mean"])
             axes.plot(*place, linestyle="", label=_shown(row), markersize=7, **look)
-    axes.set_xscale("log")
-    axes.set_xlabel("time to decide a window, µs")
-    axes.set_ylabel("cost of a row")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return svg(figure)
+    return against_time(figure, axes, "window", "cost of a row")
 
 
 def _chosen(result: ExitBenchmark) -> Sequence[ExitPlayed]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.table import Table
 
+from agents.scores import table_of_scores
 from optimal.early_exit.episode_gaps import BASE, BEST, Comparison
 from optimal.early_exit.playing import FUTURE, HEURISTIC, OUTSIDE, PAST_LABELS
 
@@ -40,14 +40,7 @@ class ExitScores:
 
     def table(self) -> Table:
         """A rich table, lowest cost first within each budget; what knows the future last."""
-        table = Table(
-            title=self.title,
-            caption=_CAPTION,
-            caption_justify="left",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=0,
-        )
+        table = table_of_scores(self.title, _CAPTION)
         for name in ("b", "policy", "cost", f"vs {BASE}", "gap", "wrong", "rej.", "sent", "missed"):
             table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
         for one in self.comparisons:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from agents.benchmark_plots import colour_of, intervals, style, svg
+from agents.benchmark_plots import against_time, colour_of, intervals, style, svg
 from agents.token_bucket.benchmark_result import BucketBenchmark, BucketPlayed, with_half
 from agents.token_bucket.scores import BASE, HEADLINE
 from agents.token_bucket.timeline import draw_timeline
@@ -124,12 +124,7 @@ def _loss_against_time(result: BucketBenchmark) -> str:
     for row in result.rows:
         place = (1e6 * max(row["decision_s"], 1e-9), row["loss"]["mean"])
         axes.plot(*place, linestyle="", label=_shown(row), **looks[row["policy"]])
-    axes.set_xscale("log")
-    axes.set_xlabel("time to decide a frame, µs")
-    axes.set_ylabel("expected loss of a frame")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return svg(figure)
+    return against_time(figure, axes, "frame", "expected loss of a frame")
 
 
 def _timeline_policies(result: BucketBenchmark) -> list[BucketPlayed]:

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
 from rich.table import Table
 
 from agents.aggregate import interval, means
-from agents.scores import short
+from agents.scores import short, table_of_scores
 from envs.token_bucket.bucket import Bucket
 from envs.token_bucket.streams import Streams, replay
 from optimal.token_bucket.policy import Policy
@@ -111,14 +110,7 @@ class BucketScores:
 
     def table(self) -> Table:
         """A rich table, lowest loss first; what knows the future last."""
-        table = Table(
-            title=self.title,
-            caption=_CAPTION,
-            caption_justify="left",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=0,
-        )
+        table = table_of_scores(self.title, _CAPTION)
         for name in ("policy", "loss", "realised", "C", "sent", "lost", "decide µs"):
             first = name == "policy"
             table.add_column(name, justify="left" if first else "right", no_wrap=not first, overflow="fold")

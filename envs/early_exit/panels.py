@@ -103,14 +103,7 @@ def draw_title(canvas: Canvas, snap: Snapshot) -> None:
     status = "EPISODE OVER" if snap.over else f"CHOOSE THRESHOLDS FOR WINDOW {snap.decided + 1}"
     canvas.box(WIDTH - PAD - 292, 10, WIDTH - PAD, 38, _OVER if snap.over else _DECIDING)
     canvas.text(WIDTH - PAD - 146, 24, status, 13, g.PAPER, "center")
-    rows = [(name, g.fit(value, 14, 230)) for name, value in facts(snap)]
-    widths = [max(g.text_width(name, 9), g.text_width(value, 14)) for name, value in rows]
-    gap = (WIDTH - 2 * PAD - sum(widths)) / (len(rows) - 1)
-    x = float(PAD)
-    for (name, value), wide in zip(rows, widths, strict=True):
-        canvas.text(x, 60, name, 9, g.MUTED)
-        canvas.text(x, 77, value, 14)
-        x += wide + gap
+    canvas.facts([(name, g.fit(value, 14, 230)) for name, value in facts(snap)], PAD, WIDTH - PAD, 60)
     canvas.box(PAD, 94, WIDTH - PAD, 95, g.RULE)
 
 

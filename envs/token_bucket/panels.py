@@ -60,14 +60,7 @@ def draw_title(canvas: Canvas, snap: Snapshot) -> None:
     }[snap.status]
     canvas.box(WIDTH - PAD - 260, 10, WIDTH - PAD, 38, _STATUS[snap.status])
     canvas.text(WIDTH - PAD - 130, 24, status, 13, g.PAPER, "center")
-    rows = facts(snap)
-    widths = [max(g.text_width(name, 9), g.text_width(value, 14)) for name, value in rows]
-    gap = (WIDTH - 2 * PAD - sum(widths)) / (len(rows) - 1)
-    x = float(PAD)
-    for (name, value), wide in zip(rows, widths, strict=True):
-        canvas.text(x, 60, name, 9, g.MUTED)
-        canvas.text(x, 77, value, 14)
-        x += wide + gap
+    canvas.facts(facts(snap), PAD, WIDTH - PAD, 60)
     canvas.box(PAD, 94, WIDTH - PAD, 95, g.RULE)
 
 
