@@ -31,7 +31,7 @@ def run(config: TrainCnnConfig) -> dict[str, Any]:
 
     from agents.progress import bar
     from inference.cnn.run_folder import RUNS
-    from inference.cnn.training import CnnTraining
+    from inference.cnn.training import CnnTraining, layout
     from inference.images.load import load_images
     from inference.training_folder import finish, train_in
 
@@ -39,7 +39,8 @@ def run(config: TrainCnnConfig) -> dict[str, Any]:
     splits = load_images(config.dataset, config.data, side=config.side, seed=config.seed, progress=config.progress)
     fresh = _fresh(config, splits)
     settings = _settings(config, splits)
-    name = fresh.network.name  # a module that cannot be cut is refused here, before anything is written
+    name = fresh.network.name  # a module that cannot be cut is refused here, before anything is written,
+    layout(fresh)  # and so is one that cannot be trained
     folder, state, before = RUNS.start(config, f"{name}-{config.dataset}")
     training = CnnTraining(fresh, splits.train, splits.validation, settings, state)
     seconds = train_in(folder, training, config, f"train {name}", before)

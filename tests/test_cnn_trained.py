@@ -138,6 +138,12 @@ def test_wrong_files_of_the_user_are_told(nets: str) -> None:
     Path(nets).write_text("import nowhere\n")
     with pytest.raises(ValueError, match=r"nets.py fails: ModuleNotFoundError: No module named 'nowhere'"):
         build_network(f"{nets}:small", SHAPE, 2)
+    Path(nets).write_text("raise SystemExit(3)\n")
+    with pytest.raises(ValueError, match=r"nets.py fails: SystemExit: 3"):
+        build_network(f"{nets}:small", SHAPE, 2)
+    Path(nets).write_text("def small(shape, classes):\n    raise SystemExit(3)\n")
+    with pytest.raises(ValueError, match=r"small\(\(1, 12, 12\), 2\) fails: SystemExit: 3"):
+        build_network(f"{nets}:small", SHAPE, 2)
     Path(nets).write_text("def small(:\n")
     with pytest.raises(ValueError, match=r"nets.py fails: SyntaxError: "):
         build_network(f"{nets}:small", SHAPE, 2)

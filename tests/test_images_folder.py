@@ -119,6 +119,14 @@ def _nothing(folder: Path) -> None:
     (folder / "test").rename(folder / ".test")
 
 
+def _empty_class(folder: Path) -> None:
+    (folder / "train/kneeling").mkdir()
+
+
+def _text(folder: Path) -> None:
+    (folder / "test/lying/0002.png").write_bytes(b"no picture")
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
@@ -128,6 +136,8 @@ def _nothing(folder: Path) -> None:
             _other_size,
             r"test/lying/x.png: is 8 x 9, the first picture 8 x 8, expected one size, or side=... to bring all",
         ),
+        (_empty_class, "the folder train/kneeling holds no pictures, expected those of a class"),
+        (_text, r"test/lying/0002.png: cannot be read as a picture \(its format is none of a picture\)$"),
         (_unknown, "test has the class slanting, expected one of those of train"),
         (_one, "has the only class standing, expected at least 2 folders of classes"),
         (_beside, "has val beside train, expected train and test only, or a folder a class"),
@@ -173,6 +183,22 @@ def test_links_of_an_archive_are_passed_over_and_a_damaged_one_is_told(tmp_path:
         ValueError, match=r"c.tar: there is no such file or folder, expected a folder or .tar of pictures"
     ):
         load_images("folder", str(tmp_path / "c.tar"))
+
+
+def test_empty_classes_and_giants_of_an_archive_are_told(tmp_path: Path) -> None:
+    write_tree(tmp_path / "all", IMAGES)
+    (tmp_path / "all" / "a").mkdir()
+    (tmp_path / "all" / ".cache").mkdir()
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "all", "all")
+    with pytest.raises(ValueError, match=r"a.tar: the folder all/a holds no pictures, expected those of a class"):
+        load_images("folder", str(tmp_path / "a.tar"))
+    with tarfile.open(tmp_path / "b.tar", "w") as archive:
+        member = tarfile.TarInfo("lying/huge.png")
+        member.size = 10**13
+        archive.addfile(member)
+    with pytest.raises(ValueError, match=r"b.tar: lying/huge.png has 10000000000000 bytes, expected at most 268435456"):
+        load_images("folder", str(tmp_path / "b.tar"))
 
 
 def test_a_truncated_archive_is_told(tmp_path: Path) -> None:

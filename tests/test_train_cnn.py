@@ -41,6 +41,37 @@ class Branch(nn.Module):
 
     def forward(self, x):
         return self.fc((x + self.conv(x)).flatten(1))
+
+class Viewing(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(shape[0], 4, 7), nn.Linear(4 * 22 * 22, classes)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).view(-1, 4 * 22 * 22))
+
+class One(Viewing):
+    def forward(self, x):
+        return self.fc(self.conv(x).reshape(1, -1))
+
+class Torn(Viewing):
+    def forward(self, x):
+        return self.fc(self.conv(x[:1]).flatten(1)) if self.training else super().forward(x)
+
+class Branching(Viewing):
+    def forward(self, x):
+        return super().forward(x if x.sum() > 0 else -x)
+
+class Two(Viewing):
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits, logits
+
+def wide(shape, classes):
+    return Viewing(shape, classes + 1)
+
+def frozen(shape, classes):
+    return Viewing(shape, classes).requires_grad_(False)
 """
 
 
@@ -140,9 +171,23 @@ def test_a_run_whose_images_have_changed_is_not_gone_on_with(data: str) -> None:
         CnnTraining(model, stripes(40, seed=5), parts, settings, first.state)
 
 
+def test_a_module_that_views_its_maps_is_trained(data: str, tmp_path: Path) -> None:
+    """With channels last in memory a view of all features is none."""
+    given = (f"network={tmp_path}/own.py:Viewing", *images(data), *SHORT, f"run_root={tmp_path}/runs", "name=v")
+    assert call(*given) == 0
+    assert load_cnn(tmp_path / "runs" / "v" / "network.pt").spec.endswith("own.py:Viewing")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (("network=OWN:One",), "own.py:One, which does not run in training mode on 2 pictures: RuntimeError: mat1 and"),
+        (("network=OWN:Torn",), "own.py:Torn, which makes (1, 10) of 2 pictures, expected (2, 10)"),
+        (("network=OWN:frozen",), "own.py:frozen, in which no weight can be trained, expected requires_grad"),
+        (("network=OWN:wide",), "ends with 'fc' of kind fc and 11 outputs, expected an fc of 10, one a class"),
+        (("network=OWN:Two",), "network 'Two': puts out a tuple, expected one tensor"),
+        (("network=OWN:Branching",), "torch.fx can't trace Branching, expected a forward without control flow that"),
+        (("network=OWN:Absent",), "own.py has no class or function Absent"),
         (("network=resnet",), "network is resnet, expected one of lenet, cifar_cnn, vgg16, vgg19, or FILE.py:NAME"),
         (("network=own.py:",), "network is own.py:, expected one of"),
         (("network=none.py:Net",), "network is none.py:Net, but the file none.py is missing"),

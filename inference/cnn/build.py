@@ -53,7 +53,7 @@ def _own(spec: str, shape: Shape, classes: int) -> nn.Module:
         raise ValueError(f"network is {spec}, but {file} has no class or function {name}")
     try:
         made = make(shape, classes)
-    except Exception as error:  # code of the user's may raise anything
+    except (Exception, SystemExit) as error:  # code of the user's may raise anything
         called = f"{name}({shape}, {classes})"
         raise ValueError(f"network is {spec}, but {called} fails: {type(error).__name__}: {error}") from error
     if not isinstance(made, nn.Module):
@@ -68,7 +68,7 @@ def _settle(module: nn.Module, spec: str, shape: Shape) -> None:
     """Give lazy layers their sizes, which they take from the first picture that they see."""
     try:
         module.eval()(torch.zeros(1, *shape))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         problem = f"{type(error).__name__}: {error}"
         raise ValueError(f"network is {spec}, which does not run on a picture of {shape}: {problem}") from error
 
@@ -86,7 +86,7 @@ def _imported(spec: str, file: Path) -> ModuleType:
     sys.path.insert(0, str(file.parent.resolve()))
     try:
         found.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends with sys.exit() is no file of networks
         sys.modules.pop(name, None)
         raise ValueError(f"network is {spec}, but {file} fails: {type(error).__name__}: {error}") from error
     finally:

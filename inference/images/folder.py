@@ -32,7 +32,7 @@ def load_folder(source: FilePath, *, side: int | None = None, seed: int = 0, pro
 
     Raises:
         ValueError: one sentence, with the file: no pictures, a damaged one or one of another size, a single class, a class
-            in test that train does not have.
+            without pictures, or one in test that train does not have.
     """
     place = Path(source)
     trees = _trees(place)
@@ -59,7 +59,7 @@ def load_folder(source: FilePath, *, side: int | None = None, seed: int = 0, pro
 
 def _trees(place: Path) -> dict[str, Tree]:
     """The files of ``train``, and of ``test`` where there is one, class by class."""
-    files = picture_files(place)
+    files, folders = picture_files(place)
     if not files:
         raise ValueError(
             f"{place}: holds no pictures, expected CLASS/*{{{','.join(SUFFIXES[:3])},...}} or train/CLASS/*"
@@ -80,6 +80,11 @@ def _trees(place: Path) -> dict[str, Tree]:
         if len(rest) < at + 2:
             raise ValueError(f"{file.name}: lies in no folder of a class, expected CLASS/{rest[-1]}")
         tree.setdefault(rest[at], []).append(file)
+    above = files[0].parts[:skip] + (("train",) if parts else ())
+    for folder in sorted(folders):
+        *outer, name = folder or ("",)
+        if tuple(outer) == above and name not in trees["train"] and not name.startswith((".", "__")):
+            raise ValueError(f"{place}: the folder {'/'.join(folder)} holds no pictures, expected those of a class")
     return dict(sorted(trees.items(), reverse=True))  # train first
 
 
