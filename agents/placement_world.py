@@ -79,8 +79,9 @@ class PlacementWorld:
         """See ``World``."""
         best = policy_of(load_model(folder.best_model, config.device), config)
         instances = InstanceSet.draw(_generator(env), config.final_instances, TEST_SEED).with_shipped_bounds()
-        world = cast(DistPrivacyConfig, config.env)
-        title = f"{world.scenario}, SSIM {world.ssim:g}, {config.final_instances} held-out instances"
+        world, count = cast(DistPrivacyConfig, config.env), config.final_instances
+        ssim = _generator(env).task.ssim  # a file brings its own
+        title = f"{world.scenario}, SSIM {ssim:g}, {count} held-out instance{'s' if count > 1 else ''}"
         policies = [best, *(baseline(name) for name in config.baselines)]
         scores = score_all(policies, instances, title, progress=config.progress)
         scores.folder = Path(folder.path)

@@ -23,7 +23,7 @@ class SplitConfig:
 
     Examples:
         {command} instance=instance.json solution=solution.json
-        {command} instance=instance.json solution=solution.json checkpoint=runs/digits/cnn.pt processes=true
+        {command} instance=instance.json solution=solution.json checkpoint=runs/digits/network.pt processes=true
         {command} instance=instance.json allocations=100
         {command} scenario=lenet-random allocations=100 network=mine.py:Net shape=[1,28,28]
     """
@@ -44,7 +44,7 @@ class SplitConfig:
         default_factory=list,
         metadata=rule("channels, height, width of a picture; empty: those of the paper, for shipped networks", least=1),
     )
-    checkpoint: str | None = key(None, "trained network to run instead (cnn.pt)", path=True)
+    checkpoint: str | None = key(None, "trained network to run instead, network.pt of inference.train_cnn", path=True)
     inputs: int = key(8, "pictures that go through together", least=1, most=10_000)
     processes: bool = key(False, "each device in a process of its own, with sockets between them", section="How")
     timeout: float = key(120.0, "limit for the processes of one placement", unit="seconds", above=0)

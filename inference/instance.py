@@ -130,13 +130,14 @@ def _print(config: InstanceConfig, result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{result['network']} at SSIM {config.ssim:g}: most maps on one device")
+    table = Table()
     for heading in ("layer", "segments", "limit"):
         table.add_column(heading, justify="left" if heading == "layer" else "right")
     for row in result["limits"]:
         limit = "source" if row["on_source"] else "none" if row["limit"] is None else str(row["limit"])
         table.add_row(row["layer"], f"{row['segments']:,}", limit)
-    console = Console()
+    console = Console()  # a title of the table would be broken to its width
+    console.print(f"{result['network']} at SSIM {config.ssim:g}: most maps on one device", soft_wrap=True)
     console.print(table)
     many = "instance" if result["instances"] == 1 else "instances"
     if result["notice"]:

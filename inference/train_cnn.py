@@ -119,13 +119,14 @@ def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{result['run']}, {result['epochs']} epochs, the best is {result['best_epoch']}")
+    table = Table()
     for heading in ("part", "images", "accuracy"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
     for part, images in result["images"].items():
         accuracy = result["accuracy"].get(part)
         table.add_row(part, f"{images:,}", "-" if accuracy is None else f"{accuracy:.4f}")
-    console = Console()
+    console = Console()  # a title of the table would be broken to its width
+    console.print(f"{result['run']}, the best of {result['epochs']} epochs is {result['best_epoch']}", soft_wrap=True)
     console.print(table)
     if result["notice"]:
         console.print(f"{result['dataset']}: {result['notice']}", soft_wrap=True)

@@ -128,7 +128,14 @@ def test_a_network_of_ones_own_and_a_trained_one(folder: Path, capsys: pytest.Ca
             "request is 2, expected at most 1, the last one of lenet",
         ),
         ("instance=lenet.json solution=lenet-s.json request=1", "lenet-s.json: field 'requests[1].rejected' is true"),
-        ("instance=own.json solution=own-s.json", "shape is [], expected channels, height and width of the pictures"),
+        (
+            "instance=own.json solution=own-s.json",
+            "the request is for network tiny, which is none of lenet, cifar_cnn, vgg16, vgg19, expected checkpoint=...",
+        ),
+        (
+            "instance=own.json solution=own-s.json network=net.py:net",
+            "shape is [], expected channels, height and width of the pictures",
+        ),
         ("instance=own.json solution=own-s.json network=lenet", "own.json: network 'tiny' has 8 layers, expected 9"),
         (
             "instance=own.json solution=own-s.json network=net.py:net shape=[2,6,6]",

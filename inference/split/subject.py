@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from envs.distprivacy.types import Network
-from inference.cnn.build import build_network, short_name
+from inference.cnn.build import build_network, is_own, short_name
 from inference.cnn.networks import Shape
 from inference.cnn.trained import load_cnn
 from inference.split.layers import SplitNetwork
@@ -38,6 +38,9 @@ def fresh(spec: str, shape: Sequence[int], network: Network, inputs: int, seed: 
     Raises:
         ValueError: the network cannot be made or cut, or has no shape.
     """
+    if spec not in SHAPES and not is_own(spec):
+        wanted = "checkpoint=..., or network=FILE.py:NAME with its shape"
+        raise ValueError(f"the request is for network {spec}, which is none of {', '.join(SHAPES)}, expected {wanted}")
     if not shape and spec not in SHAPES:
         raise ValueError(f"shape is [], expected channels, height and width of the pictures of network {spec}")
     channels, height, width = shape or SHAPES[spec]
