@@ -85,7 +85,7 @@ def _pictures(config: InvertConfig, model: TrainedCnn) -> Splits:
     splits = load_images(config.dataset, config.data, side=side, seed=int(seed), progress=config.progress)
     if splits.shape != model.shape:
         raise ValueError(
-            f"{config.dataset}: pictures are {splits.shape}, expected {model.shape} for {config.checkpoint}"
+            f"{config.data or config.dataset}: pictures are {splits.shape}, expected {model.shape} for {config.checkpoint}"
         )
     return splits
 
