@@ -50,7 +50,7 @@ class InvertConfig:
     layers: list[str] = field(
         default_factory=list,
         metadata=rule(
-            "layers whose output is attacked; empty: those of the paper's table, of other networks every conv's activation",
+            "layers whose output is attacked; empty: those of the paper's table, of other networks every conv",
             section="What is attacked",
         ),
     )

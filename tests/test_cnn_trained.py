@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_images import pictures, stripes
 
 from inference.checkpoint_file import CheckpointKind
 from inference.cnn.build import build_network
 from inference.cnn.trained import KIND, TrainedCnn, load_cnn
-from tests.tiny_images import pictures, stripes
 
 SHAPE = (1, 12, 12)
 NETS = """

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tiny_images import pictures
 
 from inference.images.cifar import CIFAR10
 from inference.images.load import load_images
 from inference.images.safe_pickle import load_plain
-from tests.tiny_images import pictures
 
 LABELS = np.arange(10)
 ROWS = pictures(10, 3072)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_images import stripes, write_tree
 
 from inference.images.load import load_images
-from tests.tiny_images import stripes, write_tree
 
 IMAGES = stripes(40, side=8)
 

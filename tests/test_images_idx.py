@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_images import idx_bytes, pictures, write_idx
 
 from inference.images.idx import read_idx
 from inference.images.load import load_images
-from tests.tiny_images import idx_bytes, pictures, write_idx
 
 LABELS = np.arange(40, dtype=np.uint8) % 4
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tiny_images import pictures
 
 from conf.cnn_schema import IMAGE_DATASETS
 from inference.images.image_set import ImageSet
 from inference.images.load import DATASETS, load_images
 from inference.images.resize import resized
 from inference.images.split import split
-from tests.tiny_images import pictures
 
 
 def test_the_schema_repeats_the_data_sets() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_inversion import tiny_cnn, tiny_splits
 
 from agents.cli import main
 from conf.invert_schema import TABLE_ENTRIES, InvertConfig
@@ -29,7 +30,6 @@ from inference.inversion.subject import Subject, make_subject
 from inference.inversion.table import COLUMNS, ENTRIES, as_csv, comment_of, table_of
 from inference.inversion.training import Pairs, TuningSettings, rebuilt, tune
 from inference.invert import run
-from tests.tiny_inversion import tiny_cnn, tiny_splits
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = TuningSettings(batch=32)

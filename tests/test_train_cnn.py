@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_images import pictures, stripes, write_tree
 
 from agents.cli import main
 from conf.cnn_schema import CNN_NETWORKS, TrainCnnConfig
@@ -21,7 +22,6 @@ from inference.cnn.recipes import OWN as OWN_RECIPE
 from inference.cnn.recipes import RECIPES
 from inference.cnn.trained import TrainedCnn, load_cnn
 from inference.cnn.training import CnnTraining, CnnTrainingSettings, rate
-from tests.tiny_images import pictures, stripes, write_tree
 
 PATHS = ("network", "data", "run_root", "resume")
 SHORT = ("epochs=3", "batch=16", "progress=false")

@@ -27,18 +27,13 @@ class Cell:
 
 
 def default_layers(network: Network) -> tuple[str, ...]:
-    """The layers of the paper's table for its four networks; of others each conv's activation, or the conv without one."""
+    """The layers of the paper's table for its four networks; of others every conv: what it puts out is what the holders of its
+    activation, its pooling and the next conv see, and the row of a layer limits those behind it."""
     names = {layer.name for layer in network.layers}
     listed = published_tables().get(network.name, {})
     if listed and set(listed) <= names:
         return tuple(listed)
-    layers = network.layers
-    found = []
-    for index, layer in enumerate(layers):
-        if layer.kind == "conv":
-            follows = index + 1 < len(layers) and layers[index + 1].kind == "act"
-            found.append(layers[index + 1].name if follows else layer.name)
-    return tuple(found) or (layers[0].name,)
+    return tuple(layer.name for layer in network.layers if layer.kind == "conv") or (network.layers[0].name,)
 
 
 def default_counts(maps: int, kind: str) -> tuple[int, ...]:
