@@ -79,6 +79,19 @@ def test_two_layers_are_seen_at_once(capture: Capture) -> None:
     torch.testing.assert_close(both.maps["test"][:, :4], repeated, atol=1e-4, rtol=1e-3)  # n and 4 n places
 
 
+def test_fewer_test_pictures_are_drawn_from_all(capture: Capture) -> None:
+    """Those of a folder stand class by class: the first ones would be of a few classes."""
+    splits = tiny_splits()
+    splits = dataclasses.replace(splits, test=splits.test.take(np.argsort(splits.test.labels, kind="stable")))
+    some = make_subject(capture, "relu2", None, splits, {"train": 5, "validation": 4, "test": 10})
+    of = [
+        int(np.flatnonzero((splits.test.images == np.uint8(255 * one + 0.5)).all((1, 2, 3)))[0])
+        for one in some.pictures["test"].numpy()
+    ]
+    assert len(of) == 10 and {int(label) for label in splits.test.labels[of]} == {0, 1} and max(of) >= 15
+    np.testing.assert_array_equal(some.pictures["train"] * 255, splits.train.images[:5])
+
+
 # --- attacks ---------------------------------------------------------------------------------------------------------
 def test_training_improves_on_the_linear_inverse_and_repeats(subject: Subject) -> None:
     outcomes = [attack(subject, (0, 1, 2, 3, 4, 5), 60, SETTINGS, seed=seed) for seed in (0, 0, 1)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.images.image_set import ImageSet, Splits
@@ -63,7 +64,7 @@ def make_subject(
     done = 0
     for part in PARTS:
         images: ImageSet = getattr(splits, part)
-        chosen = images.images[: limits[part]]
+        chosen = images.images[_rows(part, len(images), limits[part])]
         found = [_resized(capture.maps(name, chosen, _after(done, tick)), height, width) for name in names]
         maps[part] = found[0] if len(found) == 1 else torch.cat(found, 1)
         pictures[part] = torch.from_numpy(np.array(chosen)).float() / 255
@@ -76,6 +77,11 @@ def make_subject(
         maps[part].sub_(mean).div_(deviation)
     stride = min(shape.stride for shape in shapes)
     return Subject(Frame(splits.shape, (height, width), stride), maps, pictures)
+
+
+def _rows(part: str, count: int, most: int) -> slice | NDArray[np.int64]:
+    """Of at most ``most`` pictures: the first of the mixed parts; of test ones, which may stand class by class, drawn ones."""
+    return np.random.default_rng(0).permutation(count)[:most] if part == "test" and most < count else slice(most)
 
 
 def _after(done: int, tick: Callable[[int], None]) -> Callable[[int], None]:
