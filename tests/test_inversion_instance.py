@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from envs.distprivacy.generator import toy_instance
 from envs.distprivacy.networks import NETWORKS
 from envs.distprivacy.privacy import published_tables
 from envs.distprivacy.table_file import load_tables, parse_tables, render_tables, save_tables
+from envs.distprivacy.types import Task
 from inference.instance import run
 
 MINE: dict[str, dict[str, dict[int, float | None]]] = {"lenet": {"conv1": {8: 0.9, 2: 0.5, 1: 0.3}, "conv2": {16: 0.4}}}
@@ -53,6 +55,18 @@ def test_the_shipped_table_is_such_a_file(folder: Path) -> None:
     save_tables(published_tables(), "all.yaml", "Table 2")
     assert load_tables("all.yaml") == published_tables()
     assert (folder / "all.yaml").read_text().startswith("# Table 2\nlenet:\n  conv1: {8: 0.99, 4: 0.2}\n")
+
+
+def test_the_shipped_measured_table_fits_the_networks() -> None:
+    measured = load_tables(str(resources.files("envs.distprivacy").joinpath("ssim_measured.yaml")))
+    assert set(measured) == {"lenet", "cifar_cnn"}
+    for name, table in measured.items():
+        paper = published_tables()[name]
+        assert set(paper) == set(table) and all(set(paper[layer]) <= set(table[layer]) for layer in table)
+        Task({name: NETWORKS[name]()}, {name: table}, 0.6)
+        for row in table.values():
+            values = [value for _, value in sorted(row.items()) if value is not None]
+            assert values == sorted(values) and len(values) == len(row), "more maps tell more"
 
 
 @pytest.mark.parametrize(
