@@ -120,7 +120,7 @@ class ByHand:
                     found["bytes"] += self.bytes_to(k)
                     found["cost_budget"] += self.use(k) if k > 0 else 0.0
             tie = self.unit == "joules" and found["cost_budget"] > 0 and abs(found["cost_budget"] - left) < 1e-12
-            if fallback or (not on_tie if tie else found["cost_budget"] <= left):
+            if fallback or (not on_tie if tie else found["cost_budget"] <= left + 1e-12):
                 break
         found["over_budget"] = float(fallback)
         found["sureness"] = sure
