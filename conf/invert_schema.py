@@ -69,7 +69,6 @@ class InvertConfig:
     )
     batch: int = key(64, "pictures of a step", unit="pictures", least=2)
     learning_rate: float = key(4e-3, "highest step size of Adam", above=0)
-    ssim_weight: float = key(0.0, "weight of 1 - SSIM in the loss, beside the squared error", least=0)
     precision: str = key(
         "float32",
         "numbers of forward and backward in training; bfloat16 is faster where the processor has it",

@@ -39,7 +39,7 @@ def run(config: InvertConfig) -> dict[str, Any]:
             capture,
             splits,
             question,
-            TuningSettings(config.batch, config.learning_rate, config.ssim_weight, config.precision == "bfloat16"),
+            TuningSettings(config.batch, config.learning_rate, config.precision == "bfloat16"),
             seconds=None if config.minutes is None else 60 * config.minutes,
             steps=config.steps,
             report=report,

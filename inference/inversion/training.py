@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from inference.inversion.networks import InverseNetwork
-from inference.inversion.scoring import SIGMA, WINDOW, ssim, window_of
+from inference.inversion.scoring import ssim
 
 LEAK = 0.01
 """Slope of the clipping outside 0..1: a pixel that is wrongly clipped must find its way back."""
@@ -31,7 +30,6 @@ class TuningSettings:
 
     batch: int = 64  # pictures of a step
     learning_rate: float = 4e-3  # the highest one
-    ssim_weight: float = 0.0  # of 1 - SSIM, beside the squared error
     bfloat16: bool = False  # forward and backward in half precision
 
 
@@ -54,16 +52,9 @@ def clipped(pictures: Tensor) -> Tensor:
     return inside + LEAK * (pictures - inside)
 
 
-def loss_of(rebuilt: Tensor, pictures: Tensor, ssim_weight: float = 0.0) -> Tensor:
-    """Mean squared error of clipped pictures, and ``ssim_weight`` times what their SSIM lacks to 1."""
-    made = clipped(rebuilt)
-    loss = F.mse_loss(made, pictures)
-    if ssim_weight:
-        sigma = SIGMA * window_of(*pictures.shape[2:]) / WINDOW
-        likeness = structural_similarity_index_measure(made, pictures, sigma=sigma, data_range=1.0)
-        assert isinstance(likeness, Tensor)
-        loss = loss + ssim_weight * (1 - likeness)
-    return loss
+def loss_of(rebuilt: Tensor, pictures: Tensor) -> Tensor:
+    """Mean squared error of clipped pictures (N, C, H, W)."""
+    return F.mse_loss(clipped(rebuilt), pictures)
 
 
 @torch.no_grad()
@@ -120,7 +111,7 @@ def descend(
     """One step on the pictures ``rows``."""
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
         made = network(train.maps[rows], train.guess[rows])
-    loss = loss_of(made.float(), train.pictures[rows], settings.ssim_weight)
+    loss = loss_of(made.float(), train.pictures[rows])
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
